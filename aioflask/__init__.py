@@ -1,0 +1,96 @@
+"""Flask for ASGI.
+
+A request enters the house on the top floor, through a door (`wsgi`, `testing`, `serving`, `cli`),
+and comes to the application (`app`, with `blueprints` and what both share in `scaffold`). The
+application walks it through its steps (`walk`), by the plan of its endpoint (`plan`). Below is what
+one request owns: its context (`ctx`), its session, templates, and the functions that views call
+(`helpers`). Further down is HTTP: the request and response (`wrappers`), the body that arrives
+(`body`), the rules and how they are matched (`routing`). On the ground floor are the words that all
+others use: the proxies (`globals`), the bridge between ``def`` and ``async def`` (`concurrency`),
+configuration, JSON, signals and types.
+"""
+
+from __future__ import annotations
+
+import sys
+import typing as t
+
+from . import json
+from .app import Flask
+from .blueprints import Blueprint
+from .concurrency import nonblocking, run_sync
+from .config import Config
+from .ctx import (
+    after_this_request,
+    copy_current_request_context,
+    has_app_context,
+    has_request_context,
+)
+from .globals import current_app, g, request, session
+from .helpers import (
+    abort,
+    flash,
+    get_flashed_messages,
+    get_template_attribute,
+    make_response,
+    redirect,
+    send_file,
+    send_from_directory,
+    stream_with_context,
+    url_for,
+)
+from .json import jsonify
+from .signals import (
+    appcontext_popped,
+    appcontext_pushed,
+    appcontext_tearing_down,
+    before_render_template,
+    got_request_exception,
+    message_flashed,
+    request_finished,
+    request_started,
+    request_tearing_down,
+    template_rendered,
+)
+from .templating import (
+    render_template,
+    render_template_async,
+    render_template_string,
+    render_template_string_async,
+    stream_template,
+    stream_template_string,
+)
+from .wrappers import Request, Response
+
+# fmt: off
+__all__ = [
+    "Flask", "Blueprint", "Config",
+    "Request", "Response", "make_response", "jsonify", "json",
+    "abort", "redirect", "url_for", "send_file", "send_from_directory", "stream_with_context",
+    "current_app", "g", "request", "session", "flash", "get_flashed_messages",
+    "has_app_context", "has_request_context",
+    "after_this_request", "copy_current_request_context",
+    "run_sync", "nonblocking",
+    "render_template", "render_template_string",
+    "render_template_async", "render_template_string_async",
+    "stream_template", "stream_template_string", "get_template_attribute",
+    "appcontext_popped", "appcontext_pushed", "appcontext_tearing_down",
+    "before_render_template", "template_rendered", "message_flashed", "got_request_exception",
+    "request_started", "request_finished", "request_tearing_down",
+]
+# fmt: on
+
+if not t.TYPE_CHECKING:
+
+    def __getattr__(name: str) -> t.Any:
+        if name == "__version__":
+            # PERF: looking through the installed distributions costs milliseconds at each start.
+            from importlib.metadata import PackageNotFoundError, version
+
+            try:
+                return version("aioflask")
+            except PackageNotFoundError:  # a checkout on the path, not installed
+                return "0+unknown"
+        raise AttributeError(
+            f"module {__name__!r} has no attribute {name!r}", name=name, obj=sys.modules[__name__]
+        )

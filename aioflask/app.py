@@ -1,0 +1,831 @@
+"""The application: a registry that is filled at set-up, and the way a request takes through it.
+
+The steps of that way are in `walk`; the methods here are their names, kept as Flask has them, for
+subclasses and extensions to call and replace.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import os
+import sys
+import typing as t
+import weakref
+from collections.abc import Callable, Coroutine, Iterable, ValuesView
+from datetime import timedelta
+from urllib.parse import quote
+
+from werkzeug.datastructures import ImmutableDict
+from werkzeug.exceptions import Aborter, BadRequest, BadRequestKeyError, HTTPException
+from werkzeug.routing import BuildError, Map, MapAdapter, RequestRedirect, Rule
+from werkzeug.utils import cached_property
+from werkzeug.utils import redirect as _redirect
+from werkzeug.wsgi import get_host
+
+from . import lifespan, plan, templating, walk
+from . import typing as ft
+from .concurrency import async_to_sync, complete, iscoroutinefunction, on_loop
+from .config import Config, ConfigAttribute
+from .ctx import AppContext, RequestContext, _AppCtxGlobals
+from .globals import _active_request, _cv_app, g, request, session
+from .helpers import get_debug_flag, get_flashed_messages, get_load_dotenv
+from .json.provider import DefaultJSONProvider, JSONProvider
+from .logging import create_logger
+from .routing import FastMap
+from .scaffold import (
+    F,
+    Scaffold,
+    T_teardown,
+    _endpoint_from_view_func,
+    _sentinel,
+    find_package,
+    named_decorator,
+    setupmethod,
+)
+from .sessions import SecureCookieSessionInterface, SessionInterface
+from .wrappers import Request, Response
+
+if t.TYPE_CHECKING:
+    import logging
+
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+    from werkzeug.wrappers import Response as BaseResponse
+
+    from .blueprints import Blueprint
+    from .concurrency import Pool
+    from .testing import AsyncClient, FlaskClient, FlaskCliRunner
+
+T_shell_context_processor = t.TypeVar(
+    "T_shell_context_processor", bound=ft.ShellContextProcessorCallable
+)
+# Setting one of these on an application changes what its plans were worked out from.
+_PLANNED = frozenset(walk.REPLACEABLE).union(
+    """
+    view_functions url_map blueprints error_handler_spec before_request_funcs after_request_funcs
+    teardown_request_funcs teardown_appcontext_funcs template_context_processors
+    url_value_preprocessors url_default_functions request_class response_class session_interface
+    json config subdomain_matching create_url_adapter ensure_sync async_to_sync
+    """.split()  # noqa: SIM905 - a list would have twenty lines
+)
+_ANCHOR_SAFE = "%!#$&'()*+,/:;=?@"  # COMPAT: the characters of a fragment that Flask leaves alone
+
+
+def _make_timedelta(value: timedelta | int | None) -> timedelta | None:
+    return timedelta(seconds=value) if isinstance(value, int) else value
+
+
+class Flask(Scaffold):
+    """An application: ASGI and WSGI, with Flask's API.
+
+    ``import_name`` is usually ``__name__``. It locates the folders for static files and templates,
+    both relative to ``root_path``, and the instance folder.
+    https://flask.palletsprojects.com/en/stable/api/#flask.Flask
+    """
+
+    default_config: t.Mapping[str, t.Any] = ImmutableDict(
+        {
+            "DEBUG": None,
+            "TESTING": False,
+            "PROPAGATE_EXCEPTIONS": None,
+            "SECRET_KEY": None,
+            "SECRET_KEY_FALLBACKS": None,
+            "PERMANENT_SESSION_LIFETIME": timedelta(days=31),
+            "USE_X_SENDFILE": False,
+            "TRUSTED_HOSTS": None,
+            "SERVER_NAME": None,
+            "APPLICATION_ROOT": "/",
+            "SESSION_COOKIE_NAME": "session",
+            "SESSION_COOKIE_DOMAIN": None,
+            "SESSION_COOKIE_PATH": None,
+            "SESSION_COOKIE_HTTPONLY": True,
+            "SESSION_COOKIE_SECURE": False,
+            "SESSION_COOKIE_PARTITIONED": False,
+            "SESSION_COOKIE_SAMESITE": None,
+            "SESSION_REFRESH_EACH_REQUEST": True,
+            "MAX_CONTENT_LENGTH": None,
+            "MAX_FORM_MEMORY_SIZE": 500_000,
+            "MAX_FORM_PARTS": 1_000,
+            "SEND_FILE_MAX_AGE_DEFAULT": None,
+            "TRAP_BAD_REQUEST_ERRORS": None,
+            "TRAP_HTTP_EXCEPTIONS": False,
+            "EXPLAIN_TEMPLATE_LOADING": False,
+            "PREFERRED_URL_SCHEME": "http",
+            "TEMPLATES_AUTO_RELOAD": None,
+            "MAX_COOKIE_SIZE": 4093,
+            "PROVIDE_AUTOMATIC_OPTIONS": True,
+            # Ours: threads for plain functions, how many calls may wait for one before the answer
+            # is 503, and the bytes of one body that may be held in memory.
+            "WORKER_THREADS": 40,
+            "WORKER_QUEUE": 1_000,
+            "MAX_BODY_MEMORY": 16 * 1024 * 1024,
+        }
+    )
+
+    request_class: type[Request] = Request
+    response_class: type[Response] = Response
+    session_interface: SessionInterface = SecureCookieSessionInterface()
+    config_class: type[Config] = Config
+    json_provider_class: type[JSONProvider] = DefaultJSONProvider
+    aborter_class: type[Aborter] = Aborter
+    app_ctx_globals_class: type[t.Any] = _AppCtxGlobals
+    jinja_environment: type[templating.Environment] = templating.Environment
+    jinja_options: dict[str, t.Any] = {}  # noqa: RUF012 - applications assign their own
+    url_rule_class: type[Rule] = Rule
+    url_map_class: type[Map] = FastMap
+    test_client_class: type[FlaskClient] | None = None
+    test_cli_runner_class: type[FlaskCliRunner] | None = None
+
+    testing = ConfigAttribute[bool]("TESTING")
+    secret_key = ConfigAttribute[str | bytes | None]("SECRET_KEY")
+    permanent_session_lifetime = ConfigAttribute[timedelta](
+        "PERMANENT_SESSION_LIFETIME",
+        get_converter=_make_timedelta,  # type: ignore[arg-type]
+    )
+
+    _got_first_request = False
+
+    def __init__(
+        self,
+        import_name: str,
+        static_url_path: str | None = None,
+        static_folder: str | os.PathLike[str] | None = "static",
+        static_host: str | None = None,
+        host_matching: bool = False,
+        subdomain_matching: bool = False,
+        template_folder: str | os.PathLike[str] | None = "templates",
+        instance_path: str | None = None,
+        instance_relative_config: bool = False,
+        root_path: str | None = None,
+    ) -> None:
+        super().__init__(import_name, static_folder, static_url_path, template_folder, root_path)
+        if instance_path is None:
+            instance_path = self.auto_find_instance_path()
+        elif not os.path.isabs(instance_path):
+            raise ValueError(
+                f"The instance path must be absolute, but it is {instance_path!r}. Pass"
+                " os.path.abspath() of it."
+            )
+        self.instance_path = instance_path
+        self.config = self.make_config(instance_relative_config)
+        self.aborter = self.make_aborter()
+        self.json = self.json_provider_class(self)
+        self.url_build_error_handlers: list[
+            Callable[[Exception, str, dict[str, t.Any]], str | None]
+        ] = []
+        self.teardown_appcontext_funcs: list[ft.TeardownCallable] = []
+        self.shell_context_processors: list[ft.ShellContextProcessorCallable] = []
+        self.template_context_processors[None].append(templating._default_template_ctx_processor)
+        self.blueprints: dict[str, Blueprint] = {}
+        self.extensions: dict[str, t.Any] = {}
+        self.url_map = self.url_map_class(host_matching=host_matching)
+        self.subdomain_matching = subdomain_matching
+        self._pools: list[Pool] = []  # the worker threads, a pool for each loop and purpose
+        if self.has_static_folder:
+            self._add_static_route(static_host, host_matching)
+
+    def _add_static_route(self, static_host: str | None, host_matching: bool) -> None:
+        assert bool(static_host) == host_matching, (
+            f"static_host={static_host!r} does not go with host_matching={host_matching}. With host"
+            " matching the static route needs a host, without it there is none: pass both, or"
+            " neither, or static_folder=None."
+        )
+        # The view must not hold the application: a cycle would keep a dropped one alive.
+        self_ref = weakref.ref(self)
+
+        def static(filename: str) -> Response:
+            return t.cast(Flask, self_ref()).send_static_file(filename)
+
+        self.add_url_rule(
+            f"{self.static_url_path}/<path:filename>",
+            endpoint="static",
+            host=static_host,
+            view_func=static,
+        )
+
+    def __setattr__(self, name: str, value: t.Any) -> None:
+        object.__setattr__(self, name, value)
+        if name in _PLANNED:
+            self._forget_plans()
+
+    def __delattr__(self, name: str) -> None:
+        object.__delattr__(self, name)
+        if name in _PLANNED:
+            self._forget_plans()
+
+    @property
+    def _has_default_session(self) -> bool:
+        return plan.has_lazy_session(self)
+
+    def _forget_plans(self) -> None:
+        # A new dict and no clear(): a plan that is being made right now lands in the old one.
+        self._plans: dict[str | None, plan.Plan] = {}
+        self._replaces_url_adapter = (
+            "create_url_adapter" in self.__dict__
+            or type(self).create_url_adapter is not Flask.create_url_adapter
+        )
+
+    def _check_setup_finished(self, f_name: str) -> None:
+        if self._got_first_request:
+            raise AssertionError(
+                f"The setup method '{f_name}' was called on the application '{self.name}' after its"
+                " first request, which requests already under way would not see.\n"
+                "Do all set-up (imports, decorators, register_blueprint, extensions) before the"
+                " application serves: at the module's top level or in create_app()."
+            )
+
+    # -- what the application is made of -------------------------------------------------------
+
+    @cached_property
+    def name(self) -> str:
+        """The import name, or the file's name where that is ``__main__``."""
+        if self.import_name == "__main__":
+            file = getattr(sys.modules["__main__"], "__file__", None)
+            return "__main__" if file is None else os.path.splitext(os.path.basename(file))[0]
+        return self.import_name
+
+    @cached_property
+    def logger(self) -> logging.Logger:
+        """The logger called `name`; it gets a handler if logging is not configured."""
+        return create_logger(self)
+
+    @cached_property
+    def jinja_env(self) -> templating.Environment:
+        """The Jinja environment, made on first touch; `jinja_options` are read then."""
+        return self.create_jinja_environment()
+
+    @property
+    def debug(self) -> bool:
+        """Whether debug mode is on: the configuration's ``DEBUG``."""
+        return t.cast(bool, self.config["DEBUG"])
+
+    @debug.setter
+    def debug(self, value: bool) -> None:
+        self.config["DEBUG"] = value
+        if self.config["TEMPLATES_AUTO_RELOAD"] is None and "jinja_env" in self.__dict__:
+            self.jinja_env.auto_reload = value
+
+    def make_config(self, instance_relative: bool = False) -> Config:
+        """Make `config` from `default_config`, relative to the instance folder or ``root_path``."""
+        root_path = self.instance_path if instance_relative else self.root_path
+        return self.config_class(root_path, {**self.default_config, "DEBUG": get_debug_flag()})
+
+    def make_aborter(self) -> Aborter:
+        """Make `aborter`, which `aioflask.abort` calls."""
+        return self.aborter_class()
+
+    def auto_find_instance_path(self) -> str:
+        """Return the instance folder: beside the package, or ``var`` of where it is installed."""
+        prefix, package_path = find_package(self.import_name)
+        if prefix is None:
+            return os.path.join(package_path, "instance")
+        return os.path.join(prefix, "var", f"{self.name}-instance")
+
+    def open_instance_resource(
+        self, resource: str, mode: str = "rb", encoding: str | None = "utf-8"
+    ) -> t.IO[t.Any]:
+        """Open a file below `instance_path`, in any mode."""
+        path = os.path.join(self.instance_path, resource)
+        return open(path, mode) if "b" in mode else open(path, mode, encoding=encoding)
+
+    # -- templates -----------------------------------------------------------------------------
+
+    def create_jinja_environment(self) -> templating.Environment:
+        """Make `jinja_env` from `jinja_options` and the configuration."""
+        options = dict(self.jinja_options)
+        options.setdefault("autoescape", self.select_jinja_autoescape)
+        if "auto_reload" not in options:
+            auto_reload = self.config["TEMPLATES_AUTO_RELOAD"]
+            options["auto_reload"] = self.debug if auto_reload is None else auto_reload
+        env = self.jinja_environment(self, **options)
+        # The context has request, session and g too, but imported templates see globals alone.
+        env.globals.update(
+            url_for=self.url_for,
+            get_flashed_messages=get_flashed_messages,
+            config=self.config,
+            request=request,
+            session=session,
+            g=g,
+        )
+        env.policies["json.dumps_function"] = self.json.dumps
+        return env
+
+    def create_global_jinja_loader(self) -> templating.DispatchingJinjaLoader:
+        """Make the loader that asks the application's folder, then each blueprint's."""
+        return templating.DispatchingJinjaLoader(self)
+
+    def select_jinja_autoescape(self, filename: str | None) -> bool:
+        """Return whether a template escapes by default: HTML, XML, SVG, and those from strings."""
+        return filename is None or filename.endswith((".html", ".htm", ".xml", ".xhtml", ".svg"))
+
+    def update_template_context(self, context: dict[str, t.Any]) -> None:
+        """Add to ``context`` what context processors return; values already there win.
+
+        Raises RuntimeError on the event loop if a processor is ``async def``.
+        """
+        templating._update_context(self, context)
+
+    @t.overload
+    def template_filter(self, name: F) -> F: ...
+    @t.overload
+    def template_filter(self, name: str | None = None) -> Callable[[F], F]: ...
+    @setupmethod
+    def template_filter(self, name: t.Any = None) -> t.Any:
+        """Register the decorated function as a template filter, under its name or another."""
+        return named_decorator(self.add_template_filter, name)
+
+    @setupmethod
+    def add_template_filter(self, f: ft.TemplateFilterCallable, name: str | None = None) -> None:
+        """Register ``f`` as a template filter, under its own name unless another is given."""
+        self.jinja_env.filters[name or f.__name__] = f
+
+    @t.overload
+    def template_test(self, name: F) -> F: ...
+    @t.overload
+    def template_test(self, name: str | None = None) -> Callable[[F], F]: ...
+    @setupmethod
+    def template_test(self, name: t.Any = None) -> t.Any:
+        """Register the decorated function as a template test, under its name or another."""
+        return named_decorator(self.add_template_test, name)
+
+    @setupmethod
+    def add_template_test(self, f: ft.TemplateTestCallable, name: str | None = None) -> None:
+        """Register ``f`` as a template test, under its own name unless another is given."""
+        self.jinja_env.tests[name or f.__name__] = f
+
+    @t.overload
+    def template_global(self, name: F) -> F: ...
+    @t.overload
+    def template_global(self, name: str | None = None) -> Callable[[F], F]: ...
+    @setupmethod
+    def template_global(self, name: t.Any = None) -> t.Any:
+        """Register the decorated function for all templates, under its name or another."""
+        return named_decorator(self.add_template_global, name)
+
+    @setupmethod
+    def add_template_global(self, f: ft.TemplateGlobalCallable, name: str | None = None) -> None:
+        """Register ``f`` for all templates, under its own name unless another is given."""
+        self.jinja_env.globals[name or f.__name__] = f
+
+    # -- set-up --------------------------------------------------------------------------------
+
+    @setupmethod
+    def register_blueprint(self, blueprint: Blueprint, **options: t.Any) -> None:
+        """Register a blueprint; a ``url_prefix``, ``subdomain`` or ``name`` wins over its own."""
+        blueprint.register(self, options)
+
+    def iter_blueprints(self) -> ValuesView[Blueprint]:
+        """Return the registered blueprints, in the order of their registration."""
+        return self.blueprints.values()
+
+    @setupmethod
+    def add_url_rule(
+        self,
+        rule: str,
+        endpoint: str | None = None,
+        view_func: ft.RouteCallable | None = None,
+        provide_automatic_options: bool | None = None,
+        **options: t.Any,
+    ) -> None:
+        """Register a URL rule, and its view unless `endpoint` names one later.
+
+        ``methods`` (default GET) is a list; HEAD follows GET, and OPTIONS is answered unless
+        ``provide_automatic_options`` or the configuration says no. A view's attributes ``methods``,
+        ``required_methods`` and ``provide_automatic_options`` are honoured. Further options are
+        Werkzeug's `Rule`'s. Raises AssertionError if the endpoint has another view.
+        https://flask.palletsprojects.com/en/stable/api/#flask.Flask.add_url_rule
+        """
+        if endpoint is None:
+            endpoint = _endpoint_from_view_func(view_func)
+        methods = options.pop("methods", None)
+        if methods is None:
+            methods = getattr(view_func, "methods", None) or ("GET",)
+        if isinstance(methods, str):
+            raise TypeError(
+                f"The rule {rule!r} was given methods={methods!r}. Allowed methods are a list of"
+                f" strings: methods=[{methods.upper()!r}]."
+            )
+        methods = {method.upper() for method in methods}
+        required = {method.upper() for method in getattr(view_func, "required_methods", ())}
+        automatic = provide_automatic_options
+        if automatic is None:
+            automatic = getattr(view_func, "provide_automatic_options", None)
+        if automatic is None:
+            automatic = "OPTIONS" not in methods and self.config["PROVIDE_AUTOMATIC_OPTIONS"]
+            if automatic:
+                required.add("OPTIONS")
+        if view_func is not None:
+            self._refuse_second_view(rule, endpoint, view_func)
+        rule_obj = self.url_rule_class(
+            rule, methods=methods | required, endpoint=endpoint, **options
+        )
+        rule_obj.provide_automatic_options = bool(automatic)  # type: ignore[attr-defined]
+        self.url_map.add(rule_obj)
+        if view_func is not None:
+            self.view_functions[endpoint] = view_func
+
+    def _refuse_second_view(self, rule: str, endpoint: str, view_func: ft.RouteCallable) -> None:
+        old = self.view_functions.get(endpoint)
+        if old is not None and old != view_func:
+            raise AssertionError(
+                f"The rule {rule!r} gives the endpoint {endpoint!r} the view {_where(view_func)},"
+                f" but that endpoint already has the view {_where(old)}.\n"
+                "Rename one function, or pass endpoint='another_name' to one of the rules. If both"
+                " come from one decorator, it lacks functools.wraps."
+            )
+
+    @setupmethod
+    def teardown_appcontext(self, f: T_teardown) -> T_teardown:
+        """Call ``f(exc)`` when a context ends, with the unhandled exception or None."""
+        self.teardown_appcontext_funcs.append(f)
+        return f
+
+    @setupmethod
+    def shell_context_processor(self, f: T_shell_context_processor) -> T_shell_context_processor:
+        """Call ``f()`` for the names that the interactive shell starts with."""
+        self.shell_context_processors.append(f)
+        return f
+
+    def make_shell_context(self) -> dict[str, t.Any]:
+        """Return the names that the interactive shell starts with."""
+        names: dict[str, t.Any] = {"app": self, "g": g}
+        for processor in self.shell_context_processors:
+            names.update(processor())
+        return names
+
+    # -- URLs ----------------------------------------------------------------------------------
+
+    def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
+        """Bind `url_map` to a request or, without one, to ``SERVER_NAME``; None if that is unset.
+
+        Raises a `SecurityError` (400) for a Host that ``TRUSTED_HOSTS`` does not list.
+        """
+        server_name: str | None = self.config["SERVER_NAME"]
+        if request is None:
+            if server_name is None:
+                return None
+            return self.url_map.bind(
+                server_name,
+                script_name=self.config["APPLICATION_ROOT"],
+                url_scheme=self.config["PREFERRED_URL_SCHEME"],
+            )
+        if (trusted_hosts := self.config["TRUSTED_HOSTS"]) is not None:
+            request.trusted_hosts = trusted_hosts
+        request.host = get_host(request.environ, request.trusted_hosts)
+        subdomain = None
+        if self.url_map.host_matching:
+            server_name = None  # it would be matched in place of the request's own host
+        elif not self.subdomain_matching:
+            subdomain = self.url_map.default_subdomain or ""
+        return self.url_map.bind_to_environ(
+            request.environ, server_name=server_name, subdomain=subdomain
+        )
+
+    def url_for(
+        self,
+        /,
+        endpoint: str,
+        *,
+        _anchor: str | None = None,
+        _method: str | None = None,
+        _scheme: str | None = None,
+        _external: bool | None = None,
+        **values: t.Any,
+    ) -> str:
+        """Build the URL of an endpoint; values that the rule does not know become the query.
+
+        In a request ``".name"`` is relative to its blueprint, and the URL has no host unless
+        ``_external`` or ``_scheme`` is given. Elsewhere it has one, from ``SERVER_NAME``. Raises
+        `BuildError` unless `handle_url_build_error` has an answer.
+        https://flask.palletsprojects.com/en/stable/api/#flask.Flask.url_for
+        """
+        ctx = _cv_app.get(None)
+        adapter = self.create_url_adapter(None) if ctx is None else ctx.url_adapter
+        in_request = ctx is not None and ctx.has_request
+        if in_request and endpoint[:1] == ".":
+            blueprint = t.cast(AppContext, ctx).request.blueprint
+            endpoint = endpoint[1:] if blueprint is None else f"{blueprint}{endpoint}"
+        if adapter is None:
+            raise RuntimeError(
+                f"The URL of {endpoint!r} was to be built outside a request, where only the"
+                " configuration tells the host. Set SERVER_NAME and, as needed, APPLICATION_ROOT"
+                " and PREFERRED_URL_SCHEME."
+            )
+        if _external is None:
+            _external = _scheme is not None or not in_request
+        if _scheme is not None and not _external:
+            raise ValueError(
+                f"url_for({endpoint!r}) was given _scheme={_scheme!r} and _external=False, but only"
+                " an external URL has a scheme. With '_scheme', '_external' must be True."
+            )
+        self.inject_url_defaults(endpoint, values)
+        try:
+            url = adapter.build(
+                endpoint, values, method=_method, url_scheme=_scheme, force_external=_external
+            )
+        except BuildError as error:
+            values.update(_anchor=_anchor, _method=_method, _scheme=_scheme, _external=_external)
+            return self.handle_url_build_error(error, endpoint, values)
+        return url if _anchor is None else f"{url}#{quote(_anchor, safe=_ANCHOR_SAFE)}"
+
+    def inject_url_defaults(self, endpoint: str, values: dict[str, t.Any]) -> None:
+        """Let the `url_defaults` functions of the application and the endpoint's blueprints add."""
+        parts = endpoint.split(".")[:-1]
+        for scope in (None, *(".".join(parts[: n + 1]) for n in range(len(parts)))):
+            for func in self.url_default_functions.get(scope, ()):
+                func(endpoint, values)
+
+    def handle_url_build_error(
+        self, error: BuildError, endpoint: str, values: dict[str, t.Any]
+    ) -> str:
+        """Return the first answer of `url_build_error_handlers`, or raise the error.
+
+        A handler has no answer if it returns None or raises `BuildError`.
+        """
+        for handler in self.url_build_error_handlers:
+            try:
+                answer = handler(error, endpoint, values)
+            except BuildError as e:
+                error = e  # the latest one is raised if nobody answers
+            else:
+                if answer is not None:
+                    return answer
+        if error is sys.exc_info()[1]:
+            raise  # as it is, without a second entry for this line in its traceback
+        raise error
+
+    def redirect(self, location: str, code: int = 302) -> BaseResponse:
+        """Make a response that redirects to ``location``; `aioflask.redirect` calls this."""
+        return _redirect(location, code=code, Response=self.response_class)
+
+    # -- errors --------------------------------------------------------------------------------
+
+    def _find_error_handler(
+        self, e: Exception, blueprints: list[str]
+    ) -> ft.ErrorHandlerCallable | None:
+        """Return the handler for an exception: by code before by class, blueprints first."""
+        exc_class, code = self._get_exc_class_and_code(type(e))
+        for key in (None,) if code is None else (code, None):
+            for scope in (*blueprints, None):
+                handlers = self.error_handler_spec.get(scope, {}).get(key)
+                if handlers:
+                    for cls in exc_class.__mro__:
+                        if (handler := handlers.get(t.cast(type[Exception], cls))) is not None:
+                            return handler
+        return None
+
+    def trap_http_exception(self, e: Exception) -> bool:
+        """Return whether an HTTP exception counts as an error of ours, by ``TRAP_...`` keys."""
+        if self.config["TRAP_HTTP_EXCEPTIONS"]:
+            return True
+        trap_bad_request = self.config["TRAP_BAD_REQUEST_ERRORS"]
+        if trap_bad_request is None:
+            return self.debug and isinstance(e, BadRequestKeyError)
+        return bool(trap_bad_request) and isinstance(e, BadRequest)
+
+    def should_ignore_error(self, error: BaseException | None) -> bool:
+        """Return whether teardown functions shall not see an error; override it."""
+        return False
+
+    def log_exception(self, exc_info: t.Any) -> None:
+        """Log the unhandled exception of a request, a triple as `sys.exc_info` gives it."""
+        self.logger.error("Exception on %s [%s]", request.path, request.method, exc_info=exc_info)
+
+    def raise_routing_exception(self, request: Request) -> t.NoReturn:
+        """Raise the exception of a request that matched no rule.
+
+        In debug mode a redirect that would lose the request's body becomes an error that says so.
+        """
+        error = t.cast(HTTPException, request.routing_exception)
+        loses_body = (
+            isinstance(error, RequestRedirect)
+            and error.code not in {307, 308}
+            and request.method not in {"GET", "HEAD", "OPTIONS"}
+        )
+        if self.debug and loses_body:
+            from .debughelpers import FormDataRoutingRedirect
+
+            raise FormDataRoutingRedirect(request)
+        raise error
+
+    # -- the doors -----------------------------------------------------------------------------
+
+    def __call__(self, *args: t.Any) -> t.Any:
+        """Serve ASGI, called with three arguments, or WSGI, called with two."""
+        if len(args) == 3:
+            return self.asgi_app(*args)
+        return self.wsgi_app(*args)
+
+    async def asgi_app(self, scope: ft.Scope, receive: ft.Receive, send: ft.Send) -> None:
+        """Handle one connection of an ASGI server: this is the life of a request.
+
+        Wrap it to add middleware, and so keep the app itself:
+        ``app.asgi_app = Middleware(app.asgi_app)``.
+        """
+        if scope["type"] != "http":
+            await lifespan.other_than_http(self, scope, receive, send)
+            return
+        ctx = AppContext(self, request=self.request_class.from_scope(scope, receive))
+        token = ctx._activate()
+        ctx._tokens = [token]
+        try:
+            try:
+                needs = walk.match(ctx)
+                if needs.crosses or needs.begins or needs.replaced:
+                    response = await walk.cross(ctx)
+                else:
+                    try:
+                        response = await walk.full_dispatch_request(ctx)
+                    except BaseException as error:
+                        response = await walk.fail(ctx, error)
+                    else:
+                        if needs.tears_down or ctx.holds_something or response._plain is None:
+                            await walk.end(ctx, None, response)
+            finally:
+                ctx._tokens.remove(token)
+                _cv_app.reset(token)
+            await response.send_asgi(ctx, send)
+        finally:
+            if ctx._lane is not None:
+                ctx._lane.requests -= 1
+
+    def wsgi_app(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Handle one request of a WSGI server (PEP 3333), in the calling thread."""
+        from .wsgi import wsgi_app
+
+        return wsgi_app(self, environ, start_response)
+
+    # -- the walk ------------------------------------------------------------------------------
+    # Each returns a value in plain code and an awaitable on an event loop's thread. A replacement,
+    # in a subclass or on the instance, is plain or async as its author likes.
+
+    def full_dispatch_request(self) -> t.Any:
+        """Handle the active request, its errors included, and return the `Response`."""
+        return complete(walk.full_dispatch_request(_active_request()))
+
+    def preprocess_request(self) -> t.Any:
+        """Run URL preprocessors and before hooks; return the first value, or None."""
+        return complete(walk.preprocess_request(_active_request()))
+
+    def dispatch_request(self) -> t.Any:
+        """Call the matched view, or raise what the matching raised, and return its value."""
+        return complete(walk.dispatch_request(_active_request()))
+
+    def handle_user_exception(self, e: Exception) -> t.Any:
+        """Return the response value of the handler for ``e``, or raise it."""
+        return complete(walk.handle_user_exception(_active_request(), e))
+
+    def handle_http_exception(self, e: HTTPException) -> t.Any:
+        """Return the response value of the handler for ``e``, or ``e`` itself."""
+        return complete(walk.handle_http_exception(_active_request(), e))
+
+    def handle_exception(self, e: Exception) -> t.Any:
+        """Log an unhandled exception and return the 500, or raise it where errors propagate."""
+        return complete(walk.handle_exception(_active_request(), e))
+
+    def finalize_request(self, rv: t.Any, from_error_handler: bool = False) -> t.Any:
+        """Turn a view's value into the `Response` and run what follows the view."""
+        return complete(walk.finalize_request(_active_request(), rv, from_error_handler))
+
+    def process_response(self, response: Response) -> t.Any:
+        """Run the after hooks, save the session, and return the response."""
+        return complete(walk.process_response(_active_request(), response))
+
+    def do_teardown_request(self, exc: BaseException | None = _sentinel) -> t.Any:
+        """Run the request's teardown functions, by default with the exception under way."""
+        exc = sys.exc_info()[1] if exc is _sentinel else exc
+        return complete(walk.do_teardown_request(_active_request(), exc))
+
+    def do_teardown_appcontext(self, exc: BaseException | None = _sentinel) -> t.Any:
+        """Run the context's teardown functions, by default with the exception under way."""
+        exc = sys.exc_info()[1] if exc is _sentinel else exc
+        return complete(walk.do_teardown_appcontext(self._own_context(), exc))
+
+    def make_response(self, rv: ft.ResponseReturnValue) -> Response:
+        """Turn what a view may return into a `Response`; TypeError if it is nothing of that.
+
+        https://flask.palletsprojects.com/en/stable/api/#flask.Flask.make_response
+        """
+        return walk.make_response(self._own_context(), rv)
+
+    def make_default_options_response(self) -> Response:
+        """Make the answer to an OPTIONS request that no view handles."""
+        response = self.response_class()
+        adapter = _active_request().url_adapter
+        response.allow.update(() if adapter is None else adapter.allowed_methods())
+        return response
+
+    def _own_context(self) -> AppContext:
+        ctx = _cv_app.get(None)
+        return ctx if ctx is not None and ctx.app is self else AppContext(self)
+
+    def ensure_sync(self, func: Callable[..., t.Any]) -> Callable[..., t.Any]:
+        """Return a callable for plain code: ``async def`` is run on the loop and waited for.
+
+        On an event loop's own thread, where waiting is impossible, ``func`` itself is returned:
+        await what it returns.
+        """
+        if iscoroutinefunction(func) and not on_loop():
+            return self.async_to_sync(func)
+        return func
+
+    def async_to_sync(
+        self, func: Callable[..., Coroutine[t.Any, t.Any, t.Any]]
+    ) -> Callable[..., t.Any]:
+        """Return a plain function that runs ``func`` on the request's loop and waits for it."""
+        return async_to_sync(func)
+
+    # -- contexts, clients, servers ------------------------------------------------------------
+
+    def app_context(self) -> AppContext:
+        """Make a context without a request, for ``with`` and ``async with``."""
+        return AppContext(self)
+
+    def request_context(self, environ: WSGIEnvironment) -> RequestContext:
+        """Make a context for the request that a WSGI environ describes."""
+        return RequestContext(self, environ)
+
+    def test_request_context(self, *args: t.Any, **kwargs: t.Any) -> RequestContext:
+        """Make a context for an invented request; arguments are those of `EnvironBuilder`."""
+        from .testing import EnvironBuilder
+
+        builder = EnvironBuilder(self, *args, **kwargs)
+        try:
+            return self.request_context(builder.get_environ())
+        finally:
+            builder.close()
+
+    def test_client(self, use_cookies: bool = True, **kwargs: t.Any) -> FlaskClient:
+        """Make a client with Flask's plain calls; see `aioflask.testing.FlaskClient`."""
+        cls = self.test_client_class
+        if cls is None:
+            from .testing import FlaskClient as cls
+        return cls(self, self.response_class, use_cookies=use_cookies, **kwargs)
+
+    def async_client(self, **kwargs: t.Any) -> AsyncClient:
+        """Make an `httpx.AsyncClient` for this application, on the running loop."""
+        from .testing import AsyncClient
+
+        return AsyncClient(self, **kwargs)
+
+    def test_cli_runner(self, **kwargs: t.Any) -> FlaskCliRunner:
+        """Make a runner for this application's commands."""
+        cls = self.test_cli_runner_class
+        if cls is None:
+            from .testing import FlaskCliRunner as cls
+        return cls(self, **kwargs)
+
+    def run(
+        self,
+        host: str | None = None,
+        port: int | None = None,
+        debug: bool | None = None,
+        load_dotenv: bool = True,
+        **options: t.Any,
+    ) -> None:
+        """Serve on uvicorn, by default where ``SERVER_NAME`` says or on 127.0.0.1:5000.
+
+        ``debug`` wins over ``FLASK_DEBUG``, which wins over the configuration. Options go to
+        `aioflask.serving.run`.
+        """
+        from . import cli, serving
+
+        if os.environ.get("FLASK_RUN_FROM_CLI") == "true":
+            self.logger.warning(
+                "app.run() was called while the command line imports %r, and does nothing: it would"
+                " block the command. Write it below `if __name__ == '__main__':`.",
+                self.import_name,
+            )
+            return
+        if get_load_dotenv(load_dotenv):
+            cli.load_dotenv()
+            if "FLASK_DEBUG" in os.environ:
+                self.debug = get_debug_flag()
+        if debug is not None:
+            self.debug = bool(debug)
+        name, _, name_port = (self.config.get("SERVER_NAME") or "").partition(":")
+        port = int(name_port or 5000) if port is None else int(port)
+        options.setdefault("use_reloader", self.debug)
+        options.setdefault("use_debugger", self.debug)
+        cli.show_server_banner(self.debug, self.name)
+        try:
+            serving.run_app(self, host or name or "127.0.0.1", port, **options)
+        finally:
+            self._got_first_request = False  # so that a shell can add routes and run it again
+
+
+def _where(view_func: ft.RouteCallable) -> str:
+    """Name a function so that it can be found: its qualified name, file and line."""
+    name = f"{view_func.__module__}.{getattr(view_func, '__qualname__', view_func)}"
+    code = getattr(view_func, "__code__", None)
+    return name if code is None else f"{name} ({code.co_filename}:{code.co_firstlineno})"
+
+
+# Servers ask whether calling the app gives a coroutine: then it is ASGI, which it is with three
+# arguments. WSGI servers do not ask.
+if sys.version_info >= (3, 12):
+    inspect.markcoroutinefunction(Flask.__call__)
+else:
+    Flask.__call__._is_coroutine = asyncio.coroutines._is_coroutine  # type: ignore[attr-defined]
+
+plan.ORIGINALS.update((name, Flask.__dict__[name]) for name in plan.REPLACEABLE)

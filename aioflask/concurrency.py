@@ -1,0 +1,737 @@
+"""The bridge between plain functions and the event loop.
+
+Three pieces. A :class:`Pool` of worker threads belongs to an app and a loop. A :class:`Job` is one
+stay of a request on a thread; while it lasts the thread may ask the waiting task to await
+something for it (a :class:`Crossing`). :class:`InContext` runs a coroutine in a chosen
+:class:`contextvars.Context` within the current task, so that every step of a request, on
+whichever side, sees the same context variables (PEP 567).
+
+The rule that makes it safe: a ``Context`` can be entered by one thread at a time, so whoever runs
+a step of a request leaves its context before the other side starts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import concurrent.futures
+import functools
+import inspect
+import os
+import sys
+import threading
+import typing as t
+import weakref
+from asyncio import _get_running_loop
+from collections import deque
+from contextvars import Context, copy_context
+from queue import SimpleQueue
+
+from werkzeug.exceptions import ServiceUnavailable
+
+from .globals import _cv_app
+
+if t.TYPE_CHECKING:
+    from .app import Flask
+    from .ctx import AppContext
+
+P = t.ParamSpec("P")
+T = t.TypeVar("T")
+F = t.TypeVar("F", bound=t.Callable[..., t.Any])
+
+mode = ""
+"""Chosen by tests through :func:`aioflask.testing.use_mode`: "", "wsgi", "loop" or "hop"."""
+
+
+# --- colours ---------------------------------------------------------------------------------
+
+
+def iscoroutinefunction(func: t.Any) -> bool:
+    """Whether calling ``func`` gives a coroutine: also for partials, methods and callables.
+
+    A plain decorator around an ``async def`` function is a plain function: ``__wrapped__`` is not
+    followed, since the wrapper may block.
+    """
+    if inspect.iscoroutinefunction(func):
+        return True
+    while isinstance(func, functools.partial):
+        func = func.func
+    if inspect.isroutine(func) or isinstance(func, type):
+        return inspect.iscoroutinefunction(func)
+    return inspect.iscoroutinefunction(getattr(type(func), "__call__", None))
+
+
+def nonblocking(func: F) -> F:
+    """Mark a plain function as quick, so that it is called on the event loop itself.
+
+    It then costs no thread, and everything else waits while it runs: no file, no database, no
+    network, no sleeping in it. ::
+
+        @app.before_request
+        @nonblocking
+        def check_token(): ...
+    """
+    func._aioflask_nonblocking = True  # type: ignore[attr-defined]
+    return func
+
+
+def needs_thread(func: t.Any) -> bool:
+    """Whether ``func`` is plain and must be kept off the event loop."""
+    if mode == "loop" or iscoroutinefunction(func):
+        return False
+    return not getattr(func, "_aioflask_nonblocking", False)
+
+
+def on_loop() -> bool:
+    """Whether this thread runs an event loop right now, asyncio's or trio's."""
+    if _get_running_loop() is not None:
+        return True
+    trio = sys.modules.get("trio")
+    return trio is not None and trio.lowlevel.in_trio_run()
+
+
+# --- waking a task from a thread ---------------------------------------------------------------
+
+
+class _Waiter(asyncio.Future[t.Any]):
+    """A future whose task learns of its cancellation only when the thread has answered.
+
+    The thread is inside the request's context until then; a task that went on earlier would
+    meet it there.
+    """
+
+    cancel_requested = False
+
+    def cancel(self, msg: t.Any = None) -> bool:
+        self.cancel_requested = True
+        return True
+
+
+class _AsyncioHome:
+    """Where the threads of a pool answer: tasks of an asyncio loop."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self.posts: deque[tuple[t.Any, t.Any]] = deque()
+        self.scheduled = False
+
+    @property
+    def is_closed(self) -> bool:
+        return self.loop.is_closed()
+
+    def waiter(self, cancellable: bool = False) -> t.Any:
+        return self.loop.create_future() if cancellable else _Waiter(loop=self.loop)
+
+    def post(self, waiter: t.Any, message: t.Any) -> None:
+        # PERF: waking a loop is a system call. Answers that come before it has woken share it.
+        self.posts.append((waiter, message))
+        if not self.scheduled:
+            self.scheduled = True
+            try:
+                self.loop.call_soon_threadsafe(self.deliver)
+            except RuntimeError:  # The loop is closed, and with it whoever waited.
+                self.posts.clear()
+
+    def deliver(self) -> None:
+        self.scheduled = False
+        posts = self.posts
+        while posts:
+            waiter, message = posts.popleft()
+            if not waiter.done():
+                waiter.set_result(message)
+
+    def spawn(self, start: t.Callable[[], t.Any], context: Context) -> None:
+        """Start a task, from any thread."""
+        tasks: set[asyncio.Task[t.Any]] = set()
+
+        def create() -> None:
+            task = self.loop.create_task(start(), context=context)
+            tasks.add(task)  # The loop holds tasks weakly.
+            task.add_done_callback(tasks.discard)
+
+        self.loop.call_soon_threadsafe(create)
+
+
+class _TrioWaiter:
+    """As `_Waiter`. Trio delivers a cancellation again at the next checkpoint by itself."""
+
+    cancel_requested = False
+
+    def __init__(self, cancellable: bool) -> None:
+        self.cancellable = cancellable
+        self.task: t.Any = None
+        self.messages: list[t.Any] = []
+
+    def set_result(self, message: t.Any) -> None:
+        self.messages.append(message)
+        task, self.task = self.task, None
+        if task is not None:
+            sys.modules["trio"].lowlevel.reschedule(task)
+
+    def __await__(self) -> t.Generator[t.Any, t.Any, t.Any]:
+        lowlevel = sys.modules["trio"].lowlevel
+
+        def abort(_: t.Any) -> t.Any:
+            if not self.cancellable:
+                return lowlevel.Abort.FAILED
+            self.task = None
+            return lowlevel.Abort.SUCCEEDED
+
+        if not self.messages:
+            self.task = lowlevel.current_task()
+            yield from lowlevel.wait_task_rescheduled(abort).__await__()
+        return self.messages[0]
+
+
+class _TrioHome:
+    """Where the threads of a pool answer: tasks of a trio run."""
+
+    def __init__(self, token: t.Any) -> None:
+        self.loop = token
+        self.is_closed = False
+
+    def waiter(self, cancellable: bool = False) -> t.Any:
+        return _TrioWaiter(cancellable)
+
+    def post(self, waiter: t.Any, message: t.Any) -> None:
+        self.call_soon(waiter.set_result, message)
+
+    def call_soon(self, func: t.Callable[..., t.Any], *args: t.Any) -> None:
+        try:
+            self.loop.run_sync_soon(func, *args)
+        except sys.modules["trio"].RunFinishedError:
+            self.is_closed = True
+
+    def spawn(self, start: t.Callable[[], t.Any], context: Context) -> None:
+        spawn = sys.modules["trio"].lowlevel.spawn_system_task
+        self.call_soon(functools.partial(spawn, start, context=context))
+
+
+def _here() -> t.Any:
+    """The running asyncio loop, or trio's token."""
+    loop = _get_running_loop()
+    return loop if loop is not None else sys.modules["trio"].lowlevel.current_trio_token()
+
+
+# --- one stay on a thread ----------------------------------------------------------------------
+
+
+class Crossing:
+    """What a coroutine yields on a thread in order to have something awaited on the loop."""
+
+    __slots__ = ("args", "context", "func")
+
+    def __init__(self, func: t.Callable[..., t.Any], *args: t.Any) -> None:
+        self.func, self.args = func, args
+        self.context: Context | None = None
+
+    def __await__(self) -> t.Generator[Crossing, t.Any, t.Any]:
+        return (yield self)
+
+
+class _Thread(threading.local):
+    job: Job | None = None
+
+
+_thread = _Thread()
+
+
+class Job:
+    """One stay on a worker thread: ``work(job)`` runs there, a task awaits :meth:`outcome`."""
+
+    __slots__ = ("error", "home", "load", "replies", "value", "waiter", "waiting", "work")
+
+    def __init__(self, home: t.Any, work: t.Callable[[Job], t.Any]) -> None:
+        self.home = home
+        self.work = work
+        self.waiter = home.waiter()
+        self.replies: SimpleQueue[t.Any] | None = None
+        self.value: t.Any = None
+        self.error: BaseException | None = None
+        self.waiting = False
+        self.load: _Load | None = None
+
+    def run(self) -> None:
+        """Do the work; called by the thread."""
+        outer, _thread.job = _thread.job, self
+        try:
+            if not getattr(self.waiter, "cancel_requested", False):  # Nobody waits for work that was not begun.
+                self.value = self.work(self)
+        except BaseException as error:
+            self.error = error
+        finally:
+            _thread.job = outer
+        if self.load is not None:
+            self.load.leave()
+        self.home.post(self.waiter, None)
+
+    def cross(self, crossing: Crossing) -> t.Any:
+        """Have the loop await something and return its value; called by the thread.
+
+        Meanwhile the thread does what the request asks to be run in a thread, so that a pool of
+        one thread cannot wait for itself.
+        """
+        if self.replies is None:
+            self.replies = SimpleQueue()
+        self.home.post(self.waiter, crossing)
+        while True:
+            reply = self.replies.get()
+            if isinstance(reply, Job):
+                reply.run()
+                continue
+            value, error = reply
+            if error is not None:
+                raise error
+            return value
+
+    async def outcome(self) -> t.Any:
+        """The value of the work, or its exception; awaited on the loop."""
+        cancelled = False
+        while True:
+            waiter = self.waiter
+            crossing = await waiter
+            cancelled = cancelled or waiter.cancel_requested
+            if crossing is None:
+                break
+            cancelled = await self._serve(crossing, cancelled)
+        if self.error is not None:
+            try:
+                raise self.error
+            finally:
+                self.error = None  # Its traceback holds this frame.
+        if cancelled:
+            raise asyncio.CancelledError
+        return self.value
+
+    async def _serve(self, crossing: Crossing, cancelled: bool) -> bool:
+        """Await what the thread asked for and hand it the outcome; tell whether to stop."""
+        self.waiter = self.home.waiter()
+        replies = t.cast("SimpleQueue[t.Any]", self.replies)
+        if cancelled:
+            replies.put((None, asyncio.CancelledError()))
+            return True
+        context = t.cast(Context, crossing.context)
+        ctx = context.get(_cv_app)
+        if ctx is not None:
+            ctx._waiting, self.waiting = self, True
+        try:
+            reply = (await InContext(context, crossing.func, *crossing.args), None)
+        except BaseException as error:
+            reply = (None, error)
+            if isinstance(error, GeneratorExit):
+                raise
+            return isinstance(error, asyncio.CancelledError)
+        finally:
+            self.waiting = False
+            replies.put(reply)
+        return False
+
+
+def step_in(context: Context, coro: t.Coroutine[t.Any, t.Any, T], job: Job) -> T:
+    """Run a coroutine to its end on this thread, in ``context``, left for every crossing."""
+    step, value = coro.send, None
+    while True:
+        try:
+            crossing = context.run(step, value)
+        except StopIteration as stop:
+            return t.cast(T, stop.value)
+        crossing.context = context
+        try:
+            step, value = coro.send, job.cross(crossing)
+        except BaseException as error:
+            step, value = coro.throw, error  # type: ignore[assignment]
+
+
+# --- one context on the loop -------------------------------------------------------------------
+
+
+class Hop:
+    """What a coroutine in a context of its own yields to have a plain function run on a lane."""
+
+    __slots__ = ("args", "ctx", "func")
+
+    def __init__(self, ctx: AppContext, func: t.Callable[..., t.Any], args: t.Any) -> None:
+        self.ctx, self.func, self.args = ctx, func, args
+
+    def __await__(self) -> t.Generator[Hop, t.Any, t.Any]:
+        return (yield self)
+
+
+class InContext:
+    """Await ``func(*args)`` in ``context``, within the current task."""
+
+    __slots__ = ("args", "context", "func")
+
+    def __init__(self, context: Context, func: t.Callable[..., t.Any], *args: t.Any) -> None:
+        self.context, self.func, self.args = context, func, args
+
+    def __await__(self) -> t.Generator[t.Any, t.Any, t.Any]:
+        run = self.context.run
+        awaitable = run(self.func, *self.args)
+        coro = awaitable if inspect.iscoroutine(awaitable) else _await(awaitable)
+        step, value = coro.send, None
+        while True:
+            try:
+                asked = run(step, value)
+            except StopIteration as stop:
+                return stop.value
+            try:
+                if type(asked) is Hop:
+                    work = functools.partial(run, asked.func, *asked.args)
+                    value = yield from _on_lane(asked.ctx, work).__await__()
+                else:
+                    value = yield asked
+                step = coro.send
+            except BaseException as error:
+                step, value = coro.throw, error
+
+
+async def _await(awaitable: t.Awaitable[T]) -> T:
+    return await awaitable
+
+
+def _bring_back(context: Context) -> None:
+    """Take over what was changed in a copy of the current context."""
+    for var, value in context.items():
+        if var.get(_missing) is not value:
+            var.set(value)
+
+
+_missing = object()
+
+
+async def hop(ctx: AppContext, func: t.Callable[..., T], *args: t.Any) -> T:
+    """Run a plain function of an async request on the request's lane."""
+    if ctx._own_context:
+        return t.cast(T, await Hop(ctx, func, args))
+    context = copy_context()
+    try:
+        return t.cast(T, await _on_lane(ctx, functools.partial(context.run, func, *args)))
+    finally:
+        _bring_back(context)
+
+
+async def _on_lane(ctx: AppContext, work: t.Callable[[], t.Any]) -> t.Any:
+    if ctx._lane is None:
+        ctx._lane = pool_of(ctx.app).lane()
+    job = Job(ctx._lane.home, lambda job: work())
+    ctx._lane.queue.put(job)
+    return await job.outcome()
+
+
+# --- the pool ----------------------------------------------------------------------------------
+
+
+class PoolFull(ServiceUnavailable):
+    """503 with Retry-After (RFC 9110, 15.6.4): all workers are busy and the queue is full."""
+
+    def __init__(self) -> None:
+        super().__init__("The server is busy. Please try again in a moment.", retry_after=1)
+
+
+def _work(queue: SimpleQueue[Job | None]) -> None:
+    # Knows the queue alone, so that a pool that nobody uses any more can be collected.
+    while (job := queue.get()) is not None:
+        job.run()
+        del job
+
+
+def _stop(queue: SimpleQueue[Job | None], threads: list[threading.Thread]) -> None:
+    for _ in threads:
+        queue.put(None)
+
+
+class _Load:
+    """How many jobs a pool has, counted from both sides."""
+
+    def __init__(self) -> None:
+        self.active = 0
+        self.lock = threading.Lock()
+
+    def enter(self, limit: int) -> bool:
+        with self.lock:
+            if self.active >= limit:
+                return False
+            self.active += 1
+            return True
+
+    def leave(self) -> None:
+        with self.lock:
+            self.active -= 1
+
+
+class _Workers:
+    """Threads that share a queue, started when they are needed."""
+
+    def __init__(self, name: str, home: t.Any) -> None:
+        self.name = name
+        self.home = home
+        self.queue: SimpleQueue[Job | None] = SimpleQueue()
+        self.threads: list[threading.Thread] = []
+        weakref.finalize(self, _stop, self.queue, self.threads)
+
+    def start_thread(self) -> None:
+        name = f"{self.name}-{len(self.threads)}"
+        thread = threading.Thread(target=_work, args=(self.queue,), name=name, daemon=True)
+        self.threads.append(thread)
+        thread.start()
+
+
+class Lane(_Workers):
+    """One thread that runs the plain functions of async requests, and never a view."""
+
+    def __init__(self, home: t.Any) -> None:
+        super().__init__("aioflask-lane", home)
+        self.requests = 0
+        self.start_thread()
+
+
+class Pool(_Workers):
+    """The worker threads of an app on one loop: at most ``size`` busy, ``queue_size`` waiting.
+
+    ``busy`` and ``queued`` are gauges. Every method belongs to the loop's thread.
+    """
+
+    def __init__(self, size: int, queue_size: int, name: str = "aioflask-worker") -> None:
+        loop = _get_running_loop()
+        super().__init__(name, _AsyncioHome(loop) if loop else _TrioHome(_here()))
+        self.size = max(1, size)
+        self.queue_size = max(0, queue_size)
+        self.load = _Load()
+        self.lanes: list[Lane] = []
+
+    @property
+    def busy(self) -> int:
+        """How many threads are working."""
+        return min(self.load.active, self.size)
+
+    @property
+    def queued(self) -> int:
+        """How many jobs wait for a thread."""
+        return max(0, self.load.active - self.size)
+
+    def submit(self, job: Job) -> None:
+        """Queue a job. :raises PoolFull: when the queue is full, before anything has happened."""
+        if not self.load.enter(self.size + self.queue_size):
+            raise PoolFull
+        job.load = self.load
+        if len(self.threads) < min(self.load.active, self.size):
+            self.start_thread()
+        self.queue.put(job)
+
+    async def run(self, work: t.Callable[[Job], T]) -> T:
+        """Run ``work(job)`` on a thread. :raises PoolFull: see :meth:`submit`."""
+        job = Job(self.home, work)
+        self.submit(job)
+        return t.cast(T, await job.outcome())
+
+    def lane(self) -> Lane:
+        """The lane for one more request: an idle one, a new one, or the least busy."""
+        lane = min(self.lanes, key=lambda lane: lane.requests, default=None)
+        if lane is None or (lane.requests and len(self.lanes) < self.size):
+            lane = Lane(self.home)
+            self.lanes.append(lane)
+        elif sum(lane.requests for lane in self.lanes) >= self.size + self.queue_size:
+            raise PoolFull
+        lane.requests += 1
+        return lane
+
+
+def pool_of(app: Flask, purpose: str = "worker") -> Pool:
+    """The app's pool on the running loop: ``"worker"`` for views, ``"stream"`` for streams."""
+    here = _here()
+    for pool in app._pools:
+        if pool.home.loop is here and pool.name.endswith(purpose):
+            return pool
+    app._pools[:] = [pool for pool in app._pools if not pool.home.is_closed]
+    config = app.config
+    pool = Pool(config["WORKER_THREADS"], config["WORKER_QUEUE"], f"aioflask-{purpose}")
+    app._pools.append(pool)
+    return pool
+
+
+async def run_sync(func: t.Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run a plain, blocking function in a worker thread and return its value.
+
+    For ``async def`` code that must call something that waits (a database driver, a file). The
+    function sees the current context, ``request`` and ``g`` included. Outside of an app's
+    context anyio's threads are used. ::
+
+        rows = await run_sync(connection.execute, "SELECT ...")
+
+    :raises PoolFull: a 503, when all of the app's threads are busy and its queue is full.
+    """
+    context = copy_context()
+    ctx = _cv_app.get(None)
+    call = functools.partial(context.run, func, *args, **kwargs)
+    try:
+        if ctx is None:
+            import anyio.to_thread
+
+            return await anyio.to_thread.run_sync(t.cast("t.Callable[[], T]", call))
+        waiting = ctx._waiting
+        if waiting is not None and waiting.waiting and waiting.replies is not None:
+            job = Job(waiting.home, lambda job: call())
+            waiting.replies.put(job)
+            return t.cast(T, await job.outcome())
+        return t.cast(T, await pool_of(ctx.app).run(lambda job: call()))
+    finally:
+        _bring_back(context)
+
+
+# --- plain code that needs the loop --------------------------------------------------------------
+
+
+def _wait_for(crossing: Crossing) -> t.Any:
+    """Have something awaited on the loop while this thread waits; for plain code."""
+    context = crossing.context = copy_context()
+    job = _thread.job
+    try:
+        if job is not None:
+            return job.cross(crossing)
+        ctx = _cv_app.get(None)
+        home = next((p.home for p in ctx.app._pools if _is_live(p.home)), None) if ctx else None
+        call = _call(crossing.func, crossing.args)
+        if home is None:
+            return background_loop().run(call, context)
+        future: concurrent.futures.Future[t.Any] = concurrent.futures.Future()
+        home.spawn(functools.partial(_settle, future, call), context)
+        return future.result()
+    finally:
+        _bring_back(context)
+
+
+def _is_live(home: t.Any) -> bool:
+    return isinstance(home, _TrioHome) and not home.is_closed or (
+        isinstance(home, _AsyncioHome) and home.loop.is_running()
+    )
+
+
+async def _call(func: t.Callable[..., t.Any], args: t.Iterable[t.Any]) -> t.Any:
+    return await func(*args)
+
+
+async def _settle(
+    future: concurrent.futures.Future[T], coro: t.Awaitable[T]
+) -> None:
+    """Hand the outcome of a coroutine to a thread that waits for it."""
+    try:
+        future.set_result(await coro)
+    except BaseException as error:
+        future.set_exception(error)
+        if not isinstance(error, Exception):
+            raise
+
+
+def async_to_sync(func: t.Callable[P, t.Awaitable[T]]) -> t.Callable[P, T]:
+    """Make a plain function of an ``async def`` one: it blocks this thread until it has run.
+
+    It runs on the loop that serves the request, else on a background loop of the process.
+    Changes to context variables come back.
+
+    :raises RuntimeError: when called on an event loop's own thread, which would wait for itself.
+    """
+
+    @functools.wraps(func)
+    def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        name = getattr(func, "__name__", repr(func))
+        if on_loop():
+            raise RuntimeError(
+                f"{name}() was called through async_to_sync on the event loop's thread, where it"
+                f" would wait for itself for ever. In an 'async def' function write"
+                f" 'await {name}(...)' instead."
+            )
+        return t.cast(T, _wait_for(Crossing(functools.partial(func, *args, **kwargs))))
+
+    return call
+
+
+def complete(coro: t.Coroutine[t.Any, t.Any, T]) -> t.Any:
+    """On a loop's thread the coroutine itself, to be awaited; elsewhere its value."""
+    if on_loop():
+        return coro
+    step, value = coro.send, None
+    while True:
+        try:
+            crossing = step(value)
+        except StopIteration as stop:
+            return stop.value
+        try:
+            step, value = coro.send, _wait_for(crossing)
+        except BaseException as error:
+            step, value = coro.throw, error  # type: ignore[assignment]
+
+
+# --- the loop of a process that has none --------------------------------------------------------
+
+
+class LoopThread:
+    """An event loop in a daemon thread: for the sync test client, WSGI servers and scripts."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self.home = _AsyncioHome(self.loop)
+        self.thread = threading.Thread(target=self._main, name="aioflask-loop", daemon=True)
+        self.thread.start()
+
+    def _main(self) -> None:
+        asyncio.set_event_loop(self.loop)
+        try:
+            self.loop.run_forever()
+        finally:
+            tasks = asyncio.all_tasks(self.loop)
+            for task in tasks:
+                task.cancel()
+            self.loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+            self.loop.run_until_complete(self.loop.shutdown_asyncgens())
+            self.loop.close()
+
+    def start(
+        self, coro: t.Coroutine[t.Any, t.Any, T], context: Context | None = None
+    ) -> concurrent.futures.Future[T]:
+        """Start a coroutine as a task, in ``context``, and return a future of its outcome."""
+        if threading.current_thread() is self.thread:
+            coro.close()
+            raise RuntimeError(
+                "The background loop was asked to wait for itself: plain code that runs on the"
+                " event loop called something that waits for the loop. Await it instead."
+            )
+        future: concurrent.futures.Future[T] = concurrent.futures.Future()
+        self.home.spawn(functools.partial(_settle, future, coro), context or copy_context())
+        return future
+
+    def run(self, coro: t.Coroutine[t.Any, t.Any, T], context: Context | None = None) -> T:
+        """Run a coroutine to its end and return its value, while this thread waits.
+
+        :raises RuntimeError: on the background loop's own thread.
+        """
+        return self.start(coro, context).result()
+
+    def stop(self) -> None:
+        """Cancel what is running, and end the thread."""
+        if self.thread.is_alive():
+            self.loop.call_soon_threadsafe(self.loop.stop)
+            self.thread.join(5)
+
+
+_background: LoopThread | None = None
+_background_lock = threading.Lock()
+
+
+def background_loop() -> LoopThread:
+    """The process's background loop, started at the first call; stopped at exit."""
+    global _background
+    with _background_lock:
+        if _background is None:
+            _background = LoopThread()
+            atexit.register(_background.stop)
+        return _background
+
+
+def _after_fork() -> None:
+    global _background, _background_lock
+    _background, _background_lock = None, threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,409 @@
+"""The context: what belongs to one request, command or ``app_context()`` block.
+
+There is one class, :class:`AppContext`, with a request or without, and one context variable that
+holds the active one. Follows https://flask.palletsprojects.com/en/stable/appcontext/.
+"""
+
+from __future__ import annotations
+
+import sys
+import typing as t
+from contextvars import Context, Token
+from functools import wraps
+
+from werkzeug.exceptions import HTTPException
+
+from . import typing as ft
+from .concurrency import complete, iscoroutinefunction, on_loop
+from .globals import _cv_app
+from .signals import appcontext_popped, appcontext_pushed
+
+if t.TYPE_CHECKING:
+    from types import TracebackType
+
+    from werkzeug.routing import MapAdapter
+    from werkzeug.wrappers.request import WSGIEnvironment
+
+    from .app import Flask
+    from .concurrency import Job, Lane
+    from .plan import Plan
+    from .sessions import SessionMixin
+    from .wrappers import Request
+
+P = t.ParamSpec("P")
+T = t.TypeVar("T")
+
+_sentinel: t.Any = object()
+
+
+class _AppCtxGlobals:
+    """The namespace behind ``g``: attributes of your choice, for as long as the context lives."""
+
+    def __getattr__(self, name: str) -> t.Any:
+        raise AttributeError(
+            f"g has no attribute {name!r} in this request. Set it first, in a before_request"
+            f" function for example, or read it with g.get({name!r})."
+        )
+
+    if t.TYPE_CHECKING:
+
+        def __setattr__(self, name: str, value: t.Any) -> None: ...
+        def __delattr__(self, name: str) -> None: ...
+
+    def get(self, name: str, default: t.Any = None) -> t.Any:
+        """The attribute's value, or ``default``."""
+        return self.__dict__.get(name, default)
+
+    def pop(self, name: str, default: t.Any = _sentinel) -> t.Any:
+        """Remove an attribute and return its value. :raises KeyError: without a default."""
+        if default is _sentinel:
+            return self.__dict__.pop(name)
+        return self.__dict__.pop(name, default)
+
+    def setdefault(self, name: str, default: t.Any = None) -> t.Any:
+        """The attribute's value, which becomes ``default`` if there was none."""
+        return self.__dict__.setdefault(name, default)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.__dict__
+
+    def __iter__(self) -> t.Iterator[str]:
+        return iter(self.__dict__)
+
+    def __repr__(self) -> str:
+        ctx = _cv_app.get(None)
+        if ctx is not None:
+            return f"<flask.g of {ctx.app.name!r}>"  # COMPAT: Flask's own words.
+        return object.__repr__(self)
+
+
+class AppContext:
+    """The data of one request, or of one ``app_context()`` block.
+
+    Made by :meth:`Flask.app_context` and :meth:`Flask.test_request_context`, and by the app for
+    each request. Works with ``with`` and ``async with``; the latter awaits ``async def`` teardown
+    functions.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_after_request_functions",
+        "_context",
+        "_g",
+        "_inline",
+        "_lane",
+        "_outer",
+        "_own_context",
+        "_request",
+        "_session_if_open",
+        "_tokens",
+        "_url_adapter",
+        "_waiting",
+        "app",
+        "flashes",
+        "plan",
+    )
+
+    def __init__(
+        self,
+        app: Flask,
+        *,
+        request: Request | None = None,
+        session: SessionMixin | None = None,
+    ) -> None:
+        self.app = app
+        self._request = request
+        self._session_if_open = session
+        self._g: _AppCtxGlobals | None = None
+        self._url_adapter: MapAdapter | None = _sentinel
+        self._after_request_functions: list[t.Any] | None = None
+        self.flashes: list[tuple[str, str]] | None = None
+        self.plan: Plan | None = None
+        self._outer: AppContext | None = None
+        """The context of the same app below this one, whose ``g`` this one uses."""
+        self._tokens: list[Token[AppContext]] | None = None
+        self._context: Context | None = None
+        """The request's own contextvars.Context, if its steps run on both sides."""
+        self._own_context = False
+        """Whether the steps on the loop run in :attr:`_context`."""
+        self._lane: Lane | None = None
+        self._waiting: Job | None = None
+        self._inline = False
+
+    def __repr__(self) -> str:
+        of = f"of {self.app.name!r}"
+        if self._request is None:
+            return f"<{type(self).__name__} {of}>"
+        return f"<{type(self).__name__} {self.request.url!r} [{self.request.method}] {of}>"
+
+    # --- what belongs to it
+
+    @property
+    def g(self) -> _AppCtxGlobals:
+        """The namespace behind the ``g`` proxy, made at its first use."""
+        if self._g is None:
+            outer = self._outer
+            self._g = self.app.app_ctx_globals_class() if outer is None else outer.g
+        return self._g
+
+    @g.setter
+    def g(self, value: _AppCtxGlobals) -> None:
+        self._g = value
+
+    @property
+    def has_request(self) -> bool:
+        """Whether this context handles a request."""
+        return self._request is not None
+
+    @property
+    def request(self) -> Request:
+        """The request. :raises RuntimeError: if there is none."""
+        if self._request is None:
+            raise RuntimeError("There is no request in this context: it was made without one.")
+        return self._request
+
+    @property
+    def holds_something(self) -> bool:
+        """Whether the request has anything to close: files, an environ, a test client."""
+        request = self.request
+        own = request.__dict__
+        return "files" in own or "environ" in own or "aioflask.environ" in own["scope"]
+
+    @property
+    def url_adapter(self) -> MapAdapter | None:
+        """What matches and builds URLs here; made at its first use."""
+        if self._url_adapter is _sentinel:
+            self._url_adapter = self.app.create_url_adapter(self._request)
+        return self._url_adapter
+
+    @url_adapter.setter
+    def url_adapter(self, value: MapAdapter | None) -> None:
+        self._url_adapter = value
+
+    @property
+    def session(self) -> SessionMixin:
+        """The session, opened at its first use and marked as accessed (``Vary: Cookie``)."""
+        session = self._session
+        session.accessed = True
+        return session
+
+    @property
+    def _session(self) -> SessionMixin:
+        """The session, opened at its first use, but not marked as accessed."""
+        if self._session_if_open is None:
+            interface, request = self.app.session_interface, self.request
+            if iscoroutinefunction(interface.open_session):
+                raise RuntimeError(
+                    f"The session was used before {type(interface).__name__}.open_session() was"
+                    " awaited, which happens after the URL is matched. A URL converter cannot"
+                    " use a session that is opened by an 'async def' function."
+                )
+            session = interface.open_session(self.app, request)
+            if session is None:
+                session = interface.make_null_session(self.app)
+            self._session_if_open = session
+        return self._session_if_open
+
+    @_session.setter
+    def _session(self, value: SessionMixin | None) -> None:
+        self._session_if_open = value
+
+    def copy(self) -> AppContext:
+        """A context with the same request and session and a ``g`` of its own, for another task."""
+        return AppContext(self.app, request=self._request, session=self._session_if_open)
+
+    # --- matching
+
+    def match_request(self) -> None:
+        """Match the URL: sets the request's ``url_rule`` and ``view_args``, or what went wrong."""
+        request = self.request
+        try:
+            adapter = self.url_adapter
+            if adapter is not None:
+                request.url_rule, request.view_args = adapter.match(return_rule=True)
+        except HTTPException as error:
+            request.routing_exception = error
+
+    # --- being active
+
+    def push(self) -> None:
+        """Make this the active context, and match its request if that was not done yet."""
+        token = self._activate()
+        if self._tokens is None:
+            self._tokens = []
+        self._tokens.append(token)
+        if len(self._tokens) > 1:
+            return
+        try:
+            if appcontext_pushed.receivers and self._outer is None:
+                appcontext_pushed.send(self.app)
+            if self._request is not None:
+                self._match_once()
+        except BaseException:
+            self._deactivate(self._tokens.pop())
+            raise
+
+    def _match_once(self) -> None:
+        request = self.request
+        if not self.app._has_default_session:
+            self._session  # noqa: B018 - opens it
+        if request.url_rule is None and request.routing_exception is None:
+            self.match_request()
+
+    def _activate(self) -> Token[AppContext]:
+        """Set the context variable. A context of the same app below lends its ``g``."""
+        outer = _cv_app.get(None)
+        if outer is not None and outer is not self and self._request is not None:
+            self._outer = outer if outer.app is self.app else None
+        return _cv_app.set(self)
+
+    def pop(self, exc: BaseException | None = _sentinel) -> None:
+        """Leave this context; at the last time its teardown functions run, every one of them.
+
+        :raises RuntimeError: on the event loop if a teardown function is an ``async def`` one.
+        """
+        if exc is _sentinel:
+            exc = sys.exc_info()[1]
+        if not on_loop():
+            complete(self._pop(exc))
+            return
+        self._inline = True
+        try:
+            self._pop(exc).send(None)
+        except StopIteration:
+            pass
+        finally:
+            self._inline = False
+
+    async def _pop(self, exc: BaseException | None) -> None:
+        from . import walk
+
+        tokens = self._tokens
+        if not tokens:
+            raise RuntimeError(f"{self!r} was popped more often than it was pushed.")
+        try:
+            if len(tokens) == 1:
+                await walk.teardown(self, exc)
+        finally:
+            active = _cv_app.get(None)
+            self._deactivate(tokens.pop())
+            if not tokens and self._outer is None and appcontext_popped.receivers:
+                appcontext_popped.send(self.app)
+            if active is not self:
+                raise AssertionError(
+                    f"The contexts were popped in the wrong order: {active!r} is active, and"
+                    f" {self!r} was popped. Leave the inner one first."
+                )
+
+    def _deactivate(self, token: Token[AppContext]) -> None:
+        try:
+            _cv_app.reset(token)
+        except ValueError:  # Pushed in another contextvars.Context than this one.
+            old = None if token.old_value is Token.MISSING else token.old_value
+            _cv_app.set(t.cast("AppContext", old))
+
+    def __enter__(self) -> t.Self:
+        self.push()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        self.pop(exc_value)
+
+    async def __aenter__(self) -> t.Self:
+        self.push()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        await self._pop(exc_value)
+
+
+class RequestContext(AppContext):
+    """Flask 3.1's name and constructor for a context with a request.
+
+    ``environ`` is a WSGI environ (PEP 3333), of which the request is made unless one is given.
+    """
+
+    __slots__ = ()
+
+    def __init__(
+        self,
+        app: Flask,
+        environ: WSGIEnvironment,
+        request: Request | None = None,
+        session: SessionMixin | None = None,
+    ) -> None:
+        if request is None:
+            request = app.request_class(environ)
+        super().__init__(app, request=request, session=session)
+
+
+def has_request_context() -> bool:
+    """Whether a request is being handled here, so that ``request`` and ``session`` work."""
+    ctx = _cv_app.get(None)
+    return ctx is not None and ctx._request is not None
+
+
+def has_app_context() -> bool:
+    """Whether an app is active here, so that ``current_app`` and ``g`` work."""
+    return _cv_app.get(None) is not None
+
+
+def after_this_request(
+    f: ft.AfterRequestCallable[t.Any],
+) -> ft.AfterRequestCallable[t.Any]:
+    """Call a function with the response of the current request; it returns the one to send.
+
+    :raises RuntimeError: outside of a request.
+    """
+    ctx = _cv_app.get(None)
+    if ctx is None or ctx._request is None:
+        raise RuntimeError(
+            "'after_this_request' was used outside of a request, so there is no response that the"
+            " function could be given. Use it in a view or in a function that a view calls."
+        )
+    if ctx._after_request_functions is None:
+        ctx._after_request_functions = []
+    ctx._after_request_functions.append(f)
+    return f
+
+
+def copy_current_request_context(f: t.Callable[P, T]) -> t.Callable[P, T]:
+    """Let a function see the current request when it runs later, in a task or a thread.
+
+    The function may be plain or ``async def``; what is returned has its colour.
+
+    :raises RuntimeError: outside of a request.
+    """
+    ctx = _cv_app.get(None)
+    if ctx is None or ctx._request is None:
+        raise RuntimeError(
+            "'copy_current_request_context' was used outside of a request, so there is none to"
+            " copy. Use it in a view or in a function that a view calls."
+        )
+    original = ctx
+
+    if iscoroutinefunction(f):
+
+        @wraps(f)
+        async def call_async(*args: P.args, **kwargs: P.kwargs) -> t.Any:
+            async with original.copy():
+                return await t.cast("t.Callable[P, t.Awaitable[T]]", f)(*args, **kwargs)
+
+        return t.cast("t.Callable[P, T]", call_async)
+
+    @wraps(f)
+    def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        with original.copy():
+            return f(*args, **kwargs)
+
+    return call

@@ -1,0 +1,153 @@
+"""One HTTP request and its answer, on the client's side of the ASGI door.
+
+Both test clients stand on :class:`Exchange`; it works on asyncio and on trio. Apart from them
+because pytest must find anyio, a plugin of its own, not yet imported when a run chooses its mode.
+Follows https://asgi.readthedocs.io/en/latest/specs/www.html
+"""
+
+from __future__ import annotations
+
+import contextlib
+import typing as t
+from collections import deque
+
+import anyio
+
+if t.TYPE_CHECKING:
+    from .typing import ASGIApplication, Message, Scope
+
+PIECE = 65_536
+"""How many bytes of a request's body go into one message."""
+
+_AHEAD = 16
+"""How many pieces of a response the app may be ahead of its reader."""
+
+_GRACE = 1.0
+"""How many seconds an app has to notice that its client is gone, before it is cancelled."""
+
+
+class ClientDisconnected(OSError):
+    """What ``send`` raises in the app once its client is gone (ASGI 2.4)."""
+
+
+class Exchange:
+    """One HTTP request and its answer, on the client's side of the ASGI door.
+
+    :meth:`run` is the app's task; the other coroutines are the client's, on the same loop. The
+    app is held back when it is 16 pieces ahead of its reader.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApplication,
+        scope: Scope,
+        body: t.AsyncGenerator[bytes, None],
+        raise_app_exceptions: bool = True,
+    ) -> None:
+        self.app, self.scope = app, scope
+        self.raise_app_exceptions = raise_app_exceptions
+        self.ahead: float = _AHEAD
+        self.status: int | None = None
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.pieces: deque[bytes] = deque()
+        self.error: BaseException | None = None
+        self.begun = self.complete = self.disconnected = self.done = False
+        self._body, self._read = body, False
+        self._changed = anyio.Event()
+        self._cancellation = anyio.CancelScope()
+
+    async def run(self) -> None:
+        """Call the app, and keep what it raises for the client."""
+        try:
+            with self._cancellation:
+                await self.app(self.scope, self._receive, self._send)
+            if not (self.complete or self.disconnected):
+                raise RuntimeError("The app returned before it had sent a whole response.")
+        except BaseException as error:
+            # pytest.fail() in a view is a BaseException; it belongs to the test, not to the loop.
+            if not (self.disconnected and isinstance(error, ClientDisconnected)):
+                self.error = self.error or error
+            if isinstance(error, anyio.get_cancelled_exc_class()):
+                raise
+        finally:
+            self.done = True
+            self._tell()
+            with contextlib.suppress(Exception):
+                await self._body.aclose()
+
+    async def begin(self) -> None:
+        """Wait until the response has begun, that is for its first body message, or its end."""
+        await self._wait_for(lambda: self.done or (self.begun and not self.complete))
+
+    async def more(self) -> list[bytes]:
+        """The pieces that have come since the last call, at least one; none at the end."""
+        await self._wait_for(lambda: self.done or bool(self.pieces))
+        self._tell()
+        return self.take()
+
+    def take(self) -> list[bytes]:
+        """The pieces that are there."""
+        pieces = list(self.pieces)
+        self.pieces.clear()
+        return pieces
+
+    async def close(self) -> None:
+        """Disconnect from an app that is not done, and see it end; cancel it if it will not."""
+        self.disconnect()
+        for _ in range(2):
+            with anyio.move_on_after(_GRACE):
+                await self._wait_for(lambda: self.done)
+            if self.done:
+                break
+            self._cancellation.cancel()
+
+    def disconnect(self) -> None:
+        """Go away without waiting."""
+        self.disconnected = True
+        self._tell()
+
+    def raise_error(self) -> None:
+        """Raise once what the app has raised; after the pieces of a response that broke off."""
+        if self.done and self.raise_app_exceptions and (self.complete or not self.pieces):
+            error, self.error = self.error, None
+            if error is not None:
+                raise error
+
+    async def _receive(self) -> Message:
+        if not (self._read or self.disconnected):
+            try:
+                piece = await anext(self._body, None)
+            except Exception as error:  # The body's own fault: the client breaks off and says so.
+                self.error = error
+                self.disconnect()
+                return {"type": "http.disconnect"}
+            self._read = piece is None
+            return {"type": "http.request", "body": piece or b"", "more_body": not self._read}
+        await self._wait_for(lambda: self.complete or self.disconnected)
+        return {"type": "http.disconnect"}
+
+    async def _send(self, message: Message) -> None:
+        if self.disconnected:
+            raise ClientDisconnected("The client has disconnected.")
+        kind = message["type"]
+        if kind == "http.response.start" and self.status is None:
+            self.status = message["status"]
+            headers = message.get("headers", ())
+            self.headers = [(bytes(name), bytes(value)) for name, value in headers]
+        elif kind == "http.response.body" and self.status is not None and not self.complete:
+            if message.get("body") and self.scope["method"] != "HEAD":
+                self.pieces.append(bytes(message["body"]))
+            self.begun, self.complete = True, not message.get("more_body", False)
+            self._tell()
+            if not self.complete:
+                await self._wait_for(lambda: len(self.pieces) < self.ahead or self.disconnected)
+        else:
+            raise RuntimeError(f"The app sent {kind!r} out of its turn, or it is no ASGI message.")
+
+    def _tell(self) -> None:
+        self._changed.set()
+        self._changed = anyio.Event()
+
+    async def _wait_for(self, condition: t.Callable[[], bool]) -> None:
+        while not condition():
+            await self._changed.wait()

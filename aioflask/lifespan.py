@@ -1,0 +1,30 @@
+"""What an ASGI server sends beside HTTP requests.
+
+Source: https://asgi.readthedocs.io/en/latest/specs/lifespan.html.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+if t.TYPE_CHECKING:
+    from .app import Flask
+    from .typing import Receive, Scope, Send
+
+
+async def other_than_http(app: Flask, scope: Scope, receive: Receive, send: Send) -> None:
+    """Acknowledge the server's start and end; refuse a WebSocket, which answers it with 403.
+
+    :raises ValueError: for a protocol that ASGI does not know.
+    """
+    if scope["type"] == "lifespan":
+        while True:
+            message = await receive()
+            await send({"type": message["type"] + ".complete"})
+            if message["type"] == "lifespan.shutdown":
+                return
+    if scope["type"] == "websocket":
+        await receive()
+        await send({"type": "websocket.close", "code": 1000})
+        return
+    raise ValueError(f"{app!r} was called with an ASGI scope of type {scope['type']!r}.")

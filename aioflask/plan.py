@@ -1,0 +1,190 @@
+"""What one endpoint needs, worked out once: its view, its hooks, and where each of them runs.
+
+A plan holds colours and shapes. The registries it was made from stay the truth, since extensions
+edit them by hand: a plan whose registries look otherwise now is made anew.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+from . import concurrency, signals
+from .concurrency import iscoroutinefunction, needs_thread
+from .sessions import SecureCookieSessionInterface
+
+if t.TYPE_CHECKING:
+    from .app import Flask
+    from .ctx import AppContext
+
+REPLACEABLE = frozenset(
+    "full_dispatch_request preprocess_request dispatch_request handle_user_exception"
+    " handle_http_exception handle_exception finalize_request process_response make_response"
+    " do_teardown_request do_teardown_appcontext".split()
+)
+"""Methods of the app that a subclass, or an instance, may replace. Others are bypassed."""
+
+ORIGINALS: dict[str, t.Any] = {}
+"""Those methods as `app` defines them."""
+
+OF_A_TEARDOWN = (
+    signals.request_tearing_down,
+    signals.appcontext_tearing_down,
+    signals.appcontext_popped,
+)
+OF_A_REQUEST = (
+    *OF_A_TEARDOWN,
+    signals.request_started,
+    signals.request_finished,
+    signals.got_request_exception,
+    signals.appcontext_pushed,
+)
+
+Func = t.Callable[..., t.Any]
+
+
+class Group(t.NamedTuple):
+    """Functions of one colour that follow one another."""
+
+    is_async: bool
+    needs_thread: bool
+    functions: tuple[Func, ...]
+
+
+def group(functions: t.Iterable[Func]) -> tuple[Group, ...]:
+    """Put neighbours of the same colour together, so that they cross together."""
+    groups: list[Group] = []
+    for function in functions:
+        colour = iscoroutinefunction(function), needs_thread(function)
+        if groups and groups[-1][:2] == colour:
+            groups[-1] = Group(*colour, (*groups[-1].functions, function))
+        else:
+            groups.append(Group(*colour, (function,)))
+    return tuple(groups)
+
+
+def has_lazy_session(app: Flask) -> bool:
+    """Whether the session interface is ours, unchanged, so that nobody sees when it is opened."""
+    interface = app.session_interface
+    kind, ours = type(interface), SecureCookieSessionInterface
+    return kind is ours or (
+        all(
+            getattr(kind, name, None) is getattr(ours, name)
+            for name in ("open_session", "save_session", "get_signing_serializer")
+        )
+        and not {"open_session", "save_session"} & vars(interface).keys()
+    )
+
+
+def _shape(app: Flask, endpoint: str | None, scopes: tuple[str | None, ...]) -> list[t.Any]:
+    """All that a plan depends on, for comparing. PERF: an empty registry costs a truth test."""
+    shape: list[t.Any] = [app.view_functions.get(endpoint)]  # type: ignore[arg-type]
+    for registry in (
+        app.url_value_preprocessors,
+        app.before_request_funcs,
+        app.after_request_funcs,
+        app.teardown_request_funcs,
+    ):
+        if registry:
+            shape += [registry.get(scope) for scope in scopes]
+    if app.teardown_appcontext_funcs:
+        shape.append(app.teardown_appcontext_funcs)
+    for signal in OF_A_REQUEST:
+        if signal.receivers:
+            shape.append(set(signal.receivers))
+    return shape
+
+
+class Plan:
+    """What the requests of one endpoint need. ``endpoint`` is None where nothing matched."""
+
+    __slots__ = (
+        "after",
+        "before",
+        "begins",
+        "crosses",
+        "lazy_session",
+        "on_thread",
+        "preprocessors",
+        "replaced",
+        "scopes",
+        "shape",
+        "teardown_appcontext",
+        "teardown_request",
+        "tears_down",
+        "view",
+        "view_is_async",
+        "view_needs_thread",
+    )
+
+    def __init__(self, app: Flask, endpoint: str | None, blueprints: list[str]) -> None:
+        outward: tuple[str | None, ...] = (*blueprints, None)
+        inward = outward[::-1]
+        self.scopes = outward
+        self.shape = [_copied(item) for item in _shape(app, endpoint, outward)]
+
+        def gather(registry: t.Any, scopes: t.Any, step: int = 1) -> tuple[Group, ...]:
+            return group(f for scope in scopes for f in registry.get(scope, ())[::step])
+
+        self.preprocessors = gather(app.url_value_preprocessors, inward)
+        self.before = gather(app.before_request_funcs, inward)
+        self.after = gather(app.after_request_funcs, outward, -1)
+        self.teardown_request = gather(app.teardown_request_funcs, outward, -1)
+        self.teardown_appcontext = group(app.teardown_appcontext_funcs[::-1])
+        self.view = app.view_functions.get(endpoint) if endpoint is not None else None
+        self.view_is_async = self.view is not None and iscoroutinefunction(self.view)
+        self.view_needs_thread = self.view is not None and needs_thread(self.view)
+        self.replaced = _replaced(app)
+        self.lazy_session = has_lazy_session(app)
+        self.begins = not self.lazy_session or bool(signals.appcontext_pushed.receivers)
+        self.tears_down = bool(
+            self.teardown_request
+            or self.teardown_appcontext
+            or any(signal.receivers for signal in OF_A_TEARDOWN)
+            or self.replaced & {"do_teardown_request", "do_teardown_appcontext"}
+        )
+        self.on_thread = self.view_needs_thread and concurrency.mode != "hop"
+        self.crosses = self.on_thread or self._mixes(app)
+
+    def _mixes(self, app: Flask) -> bool:
+        groups = (
+            *self.preprocessors,
+            *self.before,
+            *self.after,
+            *self.teardown_request,
+            *self.teardown_appcontext,
+        )
+        interface = app.session_interface
+        functions: list[Func] = [getattr(app, name) for name in self.replaced]
+        if not self.lazy_session:
+            functions += [interface.open_session, interface.save_session]
+        for signal in OF_A_REQUEST:
+            functions += signal.receivers_for(app)
+        return (
+            self.view_needs_thread
+            or any(group.needs_thread for group in groups)
+            or any(needs_thread(function) for function in functions)
+        )
+
+
+def _copied(item: t.Any) -> t.Any:
+    return item.copy() if isinstance(item, (list, set)) else item
+
+
+def _replaced(app: Flask) -> frozenset[str]:
+    kind, own = type(app), vars(app)
+    return frozenset(
+        name
+        for name, original in ORIGINALS.items()
+        if name in own or getattr(kind, name) is not original
+    )
+
+
+def plan_for(ctx: AppContext) -> Plan:
+    """The plan of a context's request, whose URL has been matched."""
+    app, request = ctx.app, ctx.request
+    rule = request.url_rule
+    endpoint: str | None = None if rule is None else rule.endpoint
+    plan: Plan | None = app._plans.get(endpoint)
+    if plan is None or plan.shape != _shape(app, endpoint, plan.scopes):
+        plan = app._plans[endpoint] = Plan(app, endpoint, request.blueprints)
+    return plan

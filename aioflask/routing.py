@@ -1,0 +1,172 @@
+"""URL rules: Werkzeug's ``Map`` holds the truth, and a :class:`Router` answers the common case.
+
+The router is compiled from the map. It looks a path up in a dict, then walks its segments as the
+map would, without ever going back; whatever it cannot decide (405, redirects, hosts, a path that
+needs a second try) it leaves to the map.
+Source for the syntax: https://werkzeug.palletsprojects.com/en/stable/routing/.
+"""
+
+from __future__ import annotations
+
+import re
+import typing as t
+
+from werkzeug.routing import BaseConverter, Map, Rule, RuleFactory, ValidationError
+from werkzeug.routing.converters import IntegerConverter
+
+Convert = t.Callable[[str], t.Any] | None
+Found = tuple[Rule, tuple[tuple[str, Convert], ...]]
+Match = tuple[Rule, dict[str, t.Any]]
+
+_ANY, _DIGITS, _REGEX, _REST, _ASK = range(5)
+
+
+class _Node:
+    """A place in the tree of segments, with the rules that end there."""
+
+    __slots__ = ("dynamic", "rules", "static")
+
+    def __init__(self) -> None:
+        self.static: dict[str, _Node] = {}
+        self.dynamic: list[tuple[int, t.Any, _Node]] = []
+        self.rules: dict[str, Found | None] = {}
+
+
+class Router:
+    """Finds the rule of a path that needs neither a redirect nor a second try."""
+
+    def __init__(self, url_map: Map) -> None:
+        url_map.update()
+        self._map = url_map
+        self._redirecting = {
+            rule.endpoint for rule in url_map.iter_rules() if rule.defaults or rule.alias
+        }
+        self.paths: dict[str, dict[str, Found | None]] = {}
+        self.root = _Node()
+        top = url_map._matcher._root.static.get(url_map.default_subdomain or "")
+        if top is not None and not url_map.host_matching:
+            self.root = self._compile(top, [])
+
+    def _compile(self, state: t.Any, path: list[str] | None) -> _Node:
+        node = _Node()
+        node.rules = self._by_method(state.rules)
+        if path is not None and state.rules:
+            self.paths["/".join(path)] = node.rules
+        for part, after in state.static.items():
+            below = None if path is None else [*path, part]
+            node.static[part] = self._compile(after, below)
+        for part, after in state.dynamic:
+            kind, test = _how_to_test(part)
+            node.dynamic.append((kind, test, self._compile(after, None)))
+        return node
+
+    def _by_method(self, rules: list[Rule]) -> dict[str, Found | None]:
+        """The first rule for each method; None where only the map knows what to do."""
+        found: dict[str, Found | None] = {}
+        for rule in rules:
+            if rule.websocket:
+                continue
+            if rule.methods is None:
+                return {}
+            special = (
+                rule.redirect_to is not None or rule.alias or rule.endpoint in self._redirecting
+            )
+            converters = tuple((name, _quick(c)) for name, c in rule._converters.items())
+            for method in rule.methods:
+                found.setdefault(method, None if special else (rule, converters))
+        return found
+
+    def match(self, method: str, path: str) -> Match | None:
+        """The rule and its converted variables, or None if the map must be asked."""
+        rules = self.paths.get(path)
+        if rules is not None:
+            found = rules.get(method)
+            return None if found is None else (found[0], {})
+        node, values = self.root, []
+        parts = path.split("/")
+        for i, part in enumerate(parts):
+            child = node.static.get(part)
+            if child is None:
+                # Tried in the order of the map, so the first that fits is the map's choice too.
+                for kind, test, child in node.dynamic:
+                    if kind == _ANY:
+                        if part:
+                            values.append(part)
+                            break
+                    elif kind == _DIGITS:
+                        if part.isdecimal():
+                            values.append(part)
+                            break
+                    elif kind == _REGEX:
+                        if (match := test(part)) is not None:
+                            values += match.groups()
+                            break
+                    elif kind == _REST:
+                        if (match := test("/".join(parts[i:]))) is not None:
+                            values += match.groups()
+                            return _convert(child.rules.get(method), values)
+                    else:
+                        return None
+                else:
+                    return None
+            node = child
+        return _convert(node.rules.get(method), values)
+
+
+def _convert(found: Found | None, values: list[str]) -> Match | None:
+    if found is None:
+        return None
+    try:
+        return found[0], {
+            name: value if convert is None else convert(value)
+            for (name, convert), value in zip(found[1], values, strict=True)
+        }
+    except ValidationError:
+        return None
+
+
+def _how_to_test(part: t.Any) -> tuple[int, t.Any]:
+    if part.suffixed:
+        return _ASK, None
+    if part.final:
+        return _REST, re.compile(part.content).match
+    if part.content == r"(?P<__werkzeug_0>[^/]{1,})\Z":
+        return _ANY, None
+    if part.content == r"(?P<__werkzeug_0>\d+)\Z":
+        return _DIGITS, None
+    # A converter's own groups would shift the values: leave those to the map.
+    pattern = re.compile(part.content)
+    if pattern.groups != len(pattern.groupindex):
+        return _ASK, None
+    return _REGEX, pattern.match
+
+
+def _quick(converter: BaseConverter) -> Convert:
+    """What turns the text into a value; None where the text is the value."""
+    kind = type(converter)
+    if kind.to_python is BaseConverter.to_python:
+        return None
+    if kind is IntegerConverter and not (
+        converter.fixed_digits or converter.min is not None or converter.max is not None
+    ):
+        return int
+    return converter.to_python
+
+
+class FastMap(Map):
+    """Werkzeug's ``Map`` with a :class:`Router`, made anew after rules were added."""
+
+    _router: Router | None = None
+
+    def add(self, rulefactory: RuleFactory) -> None:
+        """Add a rule, or what a rule factory makes."""
+        super().add(rulefactory)
+        self._router = None
+
+    @property
+    def router(self) -> Router:
+        """The router over the rules as they are now."""
+        router = self._router
+        if router is None:
+            router = self._router = Router(self)
+        return router

@@ -1,0 +1,310 @@
+"""Sessions: a dict of the user's own that is signed into a cookie.
+
+The cookie's bytes are Flask's, so both read each other's sessions. Follows
+https://flask.palletsprojects.com/en/stable/api/#session-interface.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import time
+import typing as t
+import zlib
+from binascii import a2b_base64, b2a_base64
+from collections.abc import Mapping, MutableMapping
+from datetime import UTC, datetime
+
+from itsdangerous import BadData, BadPayload, URLSafeTimedSerializer
+from itsdangerous.url_safe import URLSafeSerializerMixin
+from werkzeug.datastructures import CallbackDict
+
+from .json.tag import TaggedJSONSerializer
+
+if t.TYPE_CHECKING:
+    from .app import Flask
+    from .wrappers import Request, Response
+
+
+class SessionMixin(MutableMapping[str, t.Any]):
+    """What a session has beyond a dict; mix it into one to make a session of your own."""
+
+    #: Whether the session is known to be new. An interface that cannot tell leaves it False.
+    new = False
+    #: Whether there is something to save. An interface that cannot tell leaves it True.
+    modified = True
+    #: Whether the request has looked at the session; set by the context, adds ``Vary: Cookie``.
+    accessed = False
+
+    @property
+    def permanent(self) -> bool:
+        """Whether the cookie outlives the browser, for ``PERMANENT_SESSION_LIFETIME``."""
+        return self.get("_permanent", False)  # type: ignore[no-any-return]
+
+    @permanent.setter
+    def permanent(self, value: bool) -> None:
+        self["_permanent"] = bool(value)
+
+
+def _mark_modified(session: SecureCookieSession) -> None:
+    session.modified = True
+
+
+class SecureCookieSession(CallbackDict[str, t.Any], SessionMixin):
+    """The session that lives in a signed cookie: everyone can read it, only the app can write it.
+
+    A change of the session itself is noticed; after changing a list or dict inside it, set
+    ``session.modified = True``.
+    """
+
+    modified = False
+
+    def __init__(self, initial: Mapping[str, t.Any] | None = None) -> None:
+        super().__init__(initial, _mark_modified)
+
+
+class NullSession(SecureCookieSession):
+    """The session of an app without a secret key: empty to readers, and writers are told why."""
+
+    def _fail(self, *args: t.Any, **kwargs: t.Any) -> t.NoReturn:
+        raise RuntimeError(
+            "The session is unavailable because no secret key was set: nothing could sign what was"
+            " written to it. Set app.secret_key to a long random value, such as what this prints:"
+            " python -c 'import secrets; print(secrets.token_hex())'"
+        )
+
+    __setitem__ = __delitem__ = clear = pop = popitem = _fail
+    update = setdefault = __ior__ = _fail
+    del _fail
+
+
+class SessionInterface:
+    """How sessions are opened and saved; subclass it and assign ``app.session_interface``.
+
+    :meth:`open_session` and :meth:`save_session` are yours to write, as plain functions or as
+    ``async def``; what they call has defaults. Requests of one user may run at the same time.
+    """
+
+    null_session_class = NullSession
+    #: Whether sessions are pickled, for extensions that store objects in them.
+    pickle_based = False
+
+    def make_null_session(self, app: Flask) -> NullSession:
+        """The session of a request for which :meth:`open_session` returned None."""
+        return self.null_session_class()
+
+    def is_null_session(self, obj: object) -> bool:
+        """Whether ``obj`` is such a stand-in; those are not saved."""
+        return isinstance(obj, self.null_session_class)
+
+    def get_cookie_name(self, app: Flask) -> str:
+        """The cookie's name: ``SESSION_COOKIE_NAME``."""
+        return app.config["SESSION_COOKIE_NAME"]  # type: ignore[no-any-return]
+
+    def get_cookie_domain(self, app: Flask) -> str | None:
+        """The cookie's ``Domain``: ``SESSION_COOKIE_DOMAIN``; None is the exact host."""
+        return app.config["SESSION_COOKIE_DOMAIN"]  # type: ignore[no-any-return]
+
+    def get_cookie_path(self, app: Flask) -> str:
+        """The cookie's ``Path``: ``SESSION_COOKIE_PATH``, or else ``APPLICATION_ROOT``."""
+        return app.config["SESSION_COOKIE_PATH"] or app.config["APPLICATION_ROOT"]  # type: ignore[no-any-return]
+
+    def get_cookie_httponly(self, app: Flask) -> bool:
+        """Whether scripts are kept from the cookie: ``SESSION_COOKIE_HTTPONLY``."""
+        return app.config["SESSION_COOKIE_HTTPONLY"]  # type: ignore[no-any-return]
+
+    def get_cookie_secure(self, app: Flask) -> bool:
+        """Whether the cookie travels over HTTPS alone: ``SESSION_COOKIE_SECURE``."""
+        return app.config["SESSION_COOKIE_SECURE"]  # type: ignore[no-any-return]
+
+    def get_cookie_samesite(self, app: Flask) -> str | None:
+        """``"Strict"``, ``"Lax"``, ``"None"`` or None: ``SESSION_COOKIE_SAMESITE``."""
+        return app.config["SESSION_COOKIE_SAMESITE"]  # type: ignore[no-any-return]
+
+    def get_cookie_partitioned(self, app: Flask) -> bool:
+        """Whether each embedding site has a cookie of its own: ``SESSION_COOKIE_PARTITIONED``."""
+        return app.config["SESSION_COOKIE_PARTITIONED"]  # type: ignore[no-any-return]
+
+    def get_expiration_time(self, app: Flask, session: SessionMixin) -> datetime | None:
+        """When the cookie expires (aware, UTC); None is when the browser closes."""
+        if session.permanent:
+            return datetime.now(UTC) + app.permanent_session_lifetime
+        return None
+
+    def should_set_cookie(self, app: Flask, session: SessionMixin) -> bool:
+        """Whether the response carries the cookie: after a change, or to renew a permanent one."""
+        return session.modified or (
+            session.permanent and app.config["SESSION_REFRESH_EACH_REQUEST"]
+        )
+
+    def open_session(self, app: Flask, request: Request) -> SessionMixin | None:
+        """Load the session of a request; None means that sessions are not available."""
+        raise NotImplementedError(f"{type(self).__name__} has no open_session(...) yet.")
+
+    def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
+        """Store the session and put its cookie on the response."""
+        raise NotImplementedError(f"{type(self).__name__} has no save_session(...) yet.")
+
+
+session_json_serializer = TaggedJSONSerializer()
+
+
+def _lazy_sha1(string: bytes = b"") -> t.Any:
+    # Builds for FIPS have no SHA-1; an app may then choose another digest before this is called.
+    return hashlib.sha1(string)
+
+
+# PERF: the base64 module's four Python calls per value; binascii and translate() are C.
+_to_url, _from_url = bytes.maketrans(b"+/", b"-_"), bytes.maketrans(b"-_", b"+/")
+
+
+def _pack(data: bytes) -> bytes:
+    return b2a_base64(data, newline=False).translate(_to_url).rstrip(b"=")
+
+
+def _unpack(text: bytes) -> bytes:
+    return a2b_base64(text.translate(_from_url) + b"=" * (-len(text) % 4))
+
+
+class _Serializer(URLSafeTimedSerializer):
+    """Itsdangerous's serializer: the same bytes and errors, with bounds on what it unpacks.
+
+    PERF: :meth:`dumps` and :meth:`loads` are spelled out for the default algorithms with keys
+    derived once (7 us instead of 25). All else, and whatever is wrong, is itsdangerous's.
+    """
+
+    # A cookie that a browser keeps (4 KiB) cannot unpack to more: zlib packs at most 1,032 to 1.
+    max_unpacked = 4 * 1024 * 1024
+
+    def __init__(self, *args: t.Any, **kwargs: t.Any) -> None:
+        super().__init__(*args, **kwargs)
+        signer = self.make_signer()
+        usual = signer.digest_method is _lazy_sha1 and self.is_text_serializer
+        #: Newest first.
+        self.derived = [signer.derive_key(key) for key in self.secret_keys[::-1]] if usual else []
+
+    def dumps(self, obj: t.Any, salt: str | bytes | None = None) -> str:
+        if salt is not None or not self.derived:
+            return super().dumps(obj, salt)
+        data = self.serializer.dumps(obj).encode()
+        packed = zlib.compress(data)
+        payload = b"." + _pack(packed) if len(packed) < len(data) - 1 else _pack(data)
+        now = int(time.time())
+        signed = payload + b"." + _pack(now.to_bytes((now.bit_length() + 7) // 8, "big"))
+        return (signed + b"." + _pack(hmac.digest(self.derived[0], signed, "sha1"))).decode()
+
+    def loads(  # type: ignore[override]
+        self,
+        s: str | bytes,
+        max_age: int | None = None,
+        return_timestamp: bool = False,
+        salt: str | bytes | None = None,
+    ) -> t.Any:
+        if max_age is not None and not return_timestamp and salt is None:
+            signed, _, signature = (s.encode() if isinstance(s, str) else s).rpartition(b".")
+            for key in self.derived:
+                if hmac.compare_digest(_pack(hmac.digest(key, signed, "sha1")), signature):
+                    payload, dot, stamp = signed.rpartition(b".")
+                    if dot and len(stamp) == 6:  # Four bytes, until the year 2106.
+                        age = int(time.time()) - int.from_bytes(_unpack(stamp), "big")
+                        if 0 <= age <= max_age:
+                            return self.load_payload(payload)
+        return super().loads(s, max_age, return_timestamp, salt)
+
+    def load_payload(self, payload: bytes, *args: t.Any, **kwargs: t.Any) -> t.Any:
+        try:
+            data = _unpack(payload.removeprefix(b"."))
+            if payload.startswith(b"."):
+                unpacker = zlib.decompressobj()
+                data = unpacker.decompress(data, self.max_unpacked)
+                if not unpacker.eof:
+                    raise ValueError(f"It is cut off, or above {self.max_unpacked} bytes.")
+        except (ValueError, zlib.error) as error:
+            raise BadPayload("The payload cannot be unpacked.", original_error=error) from error
+        return super(URLSafeSerializerMixin, self).load_payload(data, *args, **kwargs)
+
+
+def _vary_on_cookie(response: Response) -> None:
+    # PERF: `response.vary` parses, and makes a HeaderSet that writes back: 20 calls.
+    headers = response.headers
+    if headers.getlist("Vary"):
+        response.vary.add("Cookie")
+    else:
+        headers.add("Vary", "Cookie")
+
+
+class SecureCookieSessionInterface(SessionInterface):
+    """The default: sessions in cookies signed by itsdangerous.
+
+    Subclass it to change the salt, the digest, the key derivation or the serializer (an object
+    with ``dumps`` and ``loads``). A cookie that is not wholly right is an empty session.
+    """
+
+    salt = "cookie-session"
+    digest_method = staticmethod(_lazy_sha1)
+    key_derivation = "hmac"
+    #: JSON with tags for tuples, bytes, dates, UUIDs and Markup.
+    serializer: t.Any = session_json_serializer
+    session_class = SecureCookieSession
+    _signing: tuple[t.Any, URLSafeTimedSerializer] | None = None
+
+    def get_signing_serializer(self, app: Flask) -> URLSafeTimedSerializer | None:
+        """What signs and verifies cookies, or None without a secret key.
+
+        ``SECRET_KEY_FALLBACKS`` (older keys) verify; only ``SECRET_KEY`` signs.
+        """
+        secret_key = app.secret_key
+        if not secret_key:
+            return None
+        keys = (*(app.config["SECRET_KEY_FALLBACKS"] or ()), secret_key)
+        made_of = (keys, self.salt, self.serializer, self.key_derivation, self.digest_method)
+        signing = self._signing
+        # PERF: made anew, with its keys, it would cost 10 us twice a request.
+        if signing is None or signing[0] != made_of:
+            signer = {"key_derivation": self.key_derivation, "digest_method": self.digest_method}
+            made = _Serializer(
+                list(keys), salt=self.salt, serializer=self.serializer, signer_kwargs=signer
+            )
+            signing = self._signing = (made_of, made)
+        return signing[1]
+
+    def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
+        """Read the session from its cookie."""
+        signing = self.get_signing_serializer(app)
+        if signing is None:
+            return None
+        cookie = request.cookies.get(self.get_cookie_name(app))
+        if not cookie:
+            return self.session_class()
+        max_age = int(app.permanent_session_lifetime.total_seconds())
+        try:
+            data = signing.loads(cookie, max_age=max_age)
+        except (BadData, ValueError, OverflowError, OSError):  # The last three: an absurd date.
+            return self.session_class()
+        if type(data) is dict or isinstance(data, Mapping):
+            return self.session_class(data)
+        return self.session_class()
+
+    def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
+        """Put the cookie on the response, remove it once the session was emptied, or do nothing."""
+        if session.accessed:
+            _vary_on_cookie(response)
+        if not (session.modified if not session else self.should_set_cookie(app, session)):
+            return
+        if not session.accessed:
+            _vary_on_cookie(response)
+        attributes: dict[str, t.Any] = {
+            "domain": self.get_cookie_domain(app),
+            "path": self.get_cookie_path(app),
+            "secure": self.get_cookie_secure(app),
+            "httponly": self.get_cookie_httponly(app),
+            "samesite": self.get_cookie_samesite(app),
+            "partitioned": self.get_cookie_partitioned(app),
+        }
+        name = self.get_cookie_name(app)
+        if not session:
+            response.delete_cookie(name, **attributes)
+            return
+        value = self.get_signing_serializer(app).dumps(dict(session))  # type: ignore[union-attr]
+        expires = self.get_expiration_time(app, session)
+        response.set_cookie(name, value, expires=expires, **attributes)

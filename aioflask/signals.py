@@ -1,0 +1,66 @@
+"""The signals an application sends, named as in Flask, on blinker.
+
+Source: https://flask.palletsprojects.com/en/stable/api/#signals. The walk sends the request's own
+signals and awaits ``async def`` receivers; the others are sent inside plain calls such as
+``render_template()``, which cannot await, and refuse such receivers when they connect.
+"""
+
+from __future__ import annotations
+
+import inspect
+import typing as t
+
+from blinker import ANY, NamedSignal, Namespace
+
+F = t.TypeVar("F", bound=t.Callable[..., t.Any])
+
+
+class PlainSignal(NamedSignal):
+    """A signal whose receivers are plain functions, because a plain call sends it."""
+
+    def connect(self, receiver: F, sender: t.Any = ANY, weak: bool = True) -> F:
+        """Call ``receiver(sender, **values)`` at each send; TypeError if it is ``async def``."""
+        called = receiver if inspect.isroutine(receiver) else getattr(receiver, "__call__", None)  # noqa: B004
+        if inspect.iscoroutinefunction(receiver) or inspect.iscoroutinefunction(called):
+            name = getattr(receiver, "__qualname__", repr(receiver))
+            raise TypeError(
+                f"{name} is 'async def' and was connected to the signal {self.name!r}. This signal"
+                " is sent inside a plain call, which cannot await it. Connect a plain function:"
+                f"\n\n    def {getattr(receiver, '__name__', 'receiver')}(sender, **values): ..."
+            )
+        return super().connect(receiver, sender, weak)
+
+
+_signals = Namespace()
+
+
+def _plain(name: str, doc: str) -> NamedSignal:
+    _signals[name] = signal = PlainSignal(name, doc)
+    return signal
+
+
+# Sent by the walk: receivers may be `def` or `async def`.
+request_started = _signals.signal(
+    "request-started", "A request's context is active and its hooks have not run yet."
+)
+request_finished = _signals.signal(
+    "request-finished", "The response is made and about to be sent. Value: response."
+)
+request_tearing_down = _signals.signal(
+    "request-tearing-down", "A request ends, whether or not it failed. Value: exc, or None."
+)
+got_request_exception = _signals.signal(
+    "got-request-exception", "No handler took an exception of a request. Value: exception."
+)
+appcontext_tearing_down = _signals.signal(
+    "appcontext-tearing-down", "An application context ends. Value: exc, or None."
+)
+
+# Sent inside plain calls: receivers are `def`.
+template_rendered = _plain("template-rendered", "Values: template and context, after rendering.")
+before_render_template = _plain(
+    "before-render-template", "Values: template and context, which may still be changed."
+)
+appcontext_pushed = _plain("appcontext-pushed", "An application context has become active.")
+appcontext_popped = _plain("appcontext-popped", "An application context is no longer active.")
+message_flashed = _plain("message-flashed", "Values: message and category, given to flash().")

@@ -1,0 +1,136 @@
+"""Response bodies that are produced while they are sent, by plain and by async iterables.
+
+A plain iterable is iterated by one thread from its first item to its ``close()``, in one context;
+a bounded buffer lies between the thread and the loop, so that neither waits for every chunk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import typing as t
+from collections import deque
+from contextvars import Context, copy_context
+from queue import SimpleQueue
+
+from .concurrency import Crossing, Job, pool_of
+
+if t.TYPE_CHECKING:
+    from .ctx import AppContext
+
+BUFFER = 16
+"""Chunks that a plain iterable may be ahead of the client."""
+
+
+class ThreadStream(Job):
+    """An async iterator over a plain iterable, which a thread of the "stream" pool iterates."""
+
+    __slots__ = ("_asked", "_buffer", "_close", "_closed", "_finished", "_iterable", "_room")
+
+    def __init__(
+        self, home: t.Any, iterable: t.Iterable[t.Any], context: Context, close: t.Any
+    ) -> None:
+        super().__init__(home, lambda job: context.run(self._produce))
+        self._iterable = iterable
+        self._close = close
+        self._buffer: deque[t.Any] = deque()
+        self.waiter = home.waiter(cancellable=True)
+        self.replies = SimpleQueue()
+        self._room = threading.Semaphore(BUFFER)
+        self._asked: Crossing | None = None
+        self._closed = self._finished = False
+
+    # --- on the thread
+
+    def run(self) -> None:
+        """Iterate; called by the thread."""
+        super().run()
+        self._finished = True
+        self.home.post(self.waiter, None)
+
+    def cross(self, crossing: Crossing) -> t.Any:
+        """As :meth:`Job.cross`; the consumer looks for the crossing whenever it comes by."""
+        self._asked = crossing
+        if self._closed:
+            raise asyncio.CancelledError
+        return super().cross(crossing)
+
+    def _produce(self) -> None:
+        try:
+            for chunk in self._iterable:
+                self._room.acquire()
+                if self._closed:
+                    break
+                self._buffer.append(chunk)
+                self.home.post(self.waiter, None)
+        finally:
+            self._close()
+
+    # --- on the loop
+
+    def __aiter__(self) -> ThreadStream:
+        return self
+
+    async def __anext__(self) -> t.Any:
+        while True:
+            if self._buffer:
+                self._room.release()
+                return self._buffer.popleft()
+            if self._finished:
+                if self.error is not None:
+                    error, self.error = self.error, None
+                    raise error
+                raise StopAsyncIteration
+            await self._pause()
+
+    async def _pause(self) -> None:
+        """Wait until the thread has something, or await what it asks for."""
+        waiter = self.waiter
+        if not (self._buffer or self._finished or self._asked):
+            await waiter
+        # What the thread posted from here on finds the new waiter; what it did before, we see.
+        self.waiter = self.home.waiter(cancellable=True)
+        if self._asked is not None:
+            crossing, self._asked = self._asked, None
+            if await self._serve(crossing, self._closed):
+                raise asyncio.CancelledError
+
+    async def aclose(self) -> None:
+        """Stop the thread at its next chunk. It closes the iterable, in the iterable's context."""
+        self._closed = True
+        self._buffer.clear()
+        self._room.release()
+        if self._asked is not None:
+            crossing, self._asked = self._asked, None
+            await self._serve(crossing, cancelled=True)
+
+
+class AsyncStream:
+    """An async iterable of chunks, closed after use."""
+
+    def __init__(self, iterable: t.AsyncIterable[t.Any]) -> None:
+        self._iterator = iterable.__aiter__()
+
+    def __aiter__(self) -> t.AsyncIterator[t.Any]:
+        return self._iterator
+
+    async def aclose(self) -> None:
+        """Close the generator, so that its ``finally`` runs now."""
+        close = getattr(self._iterator, "aclose", None)
+        if close is not None:
+            await close()
+
+
+def as_chunks(ctx: AppContext, body: t.Any, close: t.Callable[[], t.Any]) -> t.Any:
+    """An async iterator with ``aclose()`` over a body of either colour.
+
+    ``close`` is called at the end, on the thread, where the body is a plain iterable.
+
+    :raises PoolFull: a 503, when all threads for streams are busy and their queue is full.
+    """
+    if hasattr(body, "__aiter__"):
+        return AsyncStream(body)
+    pool = pool_of(ctx.app, "stream")
+    stream = ThreadStream(pool.home, body, ctx._context or copy_context(), close)
+    pool.submit(stream)
+    return stream

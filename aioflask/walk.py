@@ -1,0 +1,686 @@
+"""The steps of a request, from its context to its response; `Flask.asgi_app` calls them.
+
+Each is written once, as a coroutine function that takes the context. On the event loop it is
+awaited. On a thread the same coroutine is stepped to its end, and yields a `Crossing` where
+something must be awaited: see `concurrency`. Order and names are Flask's:
+https://flask.palletsprojects.com/en/stable/lifecycle/.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+import typing as t
+from contextvars import copy_context
+from functools import partial
+
+from werkzeug.datastructures import Headers
+from werkzeug.exceptions import (
+    BadRequestKeyError,
+    HTTPException,
+    InternalServerError,
+    SecurityError,
+)
+from werkzeug.routing import RoutingException
+from werkzeug.wrappers import Request as BaseRequest
+from werkzeug.wrappers import Response as BaseResponse
+
+from .concurrency import (
+    Crossing,
+    InContext,
+    PoolFull,
+    hop,
+    iscoroutinefunction,
+    needs_thread,
+    on_loop,
+    pool_of,
+    step_in,
+)
+from .helpers import ContextStream
+from .plan import ORIGINALS, REPLACEABLE, Group, Plan, group, plan_for
+from .routing import FastMap
+from .signals import (
+    appcontext_popped,
+    appcontext_pushed,
+    appcontext_tearing_down,
+    got_request_exception,
+    request_finished,
+    request_started,
+    request_tearing_down,
+)
+
+if t.TYPE_CHECKING:
+    from blinker import NamedSignal
+
+    from .ctx import AppContext
+    from .wrappers import Response
+
+__all__ = ["ORIGINALS", "REPLACEABLE"]
+
+Func = t.Callable[..., t.Any]
+
+# RFC 3986, 3.2.2, with an optional port. Hosts that were valid are remembered, a bounded number.
+_valid_host = re.compile(r"(\[[0-9a-f:.]+\]|[\w.~!$&'()*+,;=%-]+)(:\d*)?", re.I | re.A).fullmatch
+_valid_hosts: set[bytes] = set()
+
+
+# --- calling functions of either colour ------------------------------------------------------------
+
+
+async def call(ctx: AppContext, func: Func, /, *args: t.Any) -> t.Any:
+    """Call one function where its colour wants it, and return its value."""
+    if iscoroutinefunction(func):
+        return await _await_on_loop(ctx, func, *args)
+    if not needs_thread(func) or ctx._inline or not on_loop():
+        return func(*args)
+    return await hop(ctx, func, *args)
+
+
+async def _await_on_loop(ctx: AppContext, func: Func, *args: t.Any) -> t.Any:
+    if not on_loop():
+        return await Crossing(func, *args)
+    if ctx._inline:
+        name = getattr(func, "__name__", repr(func))
+        raise RuntimeError(
+            f"The context was left with 'with' on the event loop, but its teardown function"
+            f" {name}() is 'async def' and has to be awaited. Write 'async with' there."
+        )
+    return await func(*args)
+
+
+async def _replacement(ctx: AppContext, name: str, *args: t.Any) -> t.Any:
+    """Call a method that a subclass or an extension put in place of ours."""
+    rv = await call(ctx, getattr(ctx.app, name), *args)
+    if inspect.isawaitable(rv):  # A plain method that returns what super() gave it on the loop.
+        return await rv
+    return rv
+
+
+def _on_this_side(ctx: AppContext, group: Group) -> bool:
+    return not group.is_async and (not group.needs_thread or ctx._inline or not on_loop())
+
+
+async def _send(ctx: AppContext, signal: NamedSignal, **values: t.Any) -> None:
+    for receiver in signal.receivers_for(ctx.app):
+        await call(ctx, partial(receiver, ctx.app, **values))
+
+
+def _raising(error: BaseException, func: Func, *args: t.Any) -> t.Any:
+    """Call a handler while its exception is being handled, for ``sys.exc_info()`` and logging."""
+    traceback = error.__traceback__
+    try:
+        raise error
+    except BaseException:
+        error.__traceback__ = traceback
+        return func(*args)
+
+
+async def _raising_async(error: BaseException, func: Func, *args: t.Any) -> t.Any:
+    traceback = error.__traceback__
+    try:
+        raise error
+    except BaseException:
+        error.__traceback__ = traceback
+        return await func(*args)
+
+
+async def _handle(ctx: AppContext, handler: Func, error: Exception) -> t.Any:
+    if iscoroutinefunction(handler):
+        return await _await_on_loop(ctx, partial(_raising_async, error, handler), error)
+    if not needs_thread(handler):
+        return handler(error)
+    return await call(ctx, partial(_raising, error, handler), error)
+
+
+# --- before the dispatch -----------------------------------------------------------------------------
+
+
+def match(ctx: AppContext) -> Plan:
+    """Match the URL of a request that came by ASGI, and return its endpoint's plan."""
+    app, request = ctx.app, ctx.request
+    url_map = app.url_map
+    raw, scope = request._raw, t.cast(t.Any, request.scope)
+    host = raw.get(b"host", b"")
+    if host and host not in _valid_hosts:
+        if not _valid_host(host.decode("latin-1")):
+            request.routing_exception = SecurityError(f"Host {host!r} is not a valid host name.")
+            return _planned(ctx)
+        if len(_valid_hosts) < 256:
+            _valid_hosts.add(host)
+    if (
+        type(url_map) is FastMap
+        and not (url_map.host_matching or app.subdomain_matching or scope.get("root_path"))
+        and app.config["TRUSTED_HOSTS"] is None
+        and not app._replaces_url_adapter
+    ):
+        found = url_map.router.match(request.method, scope["path"])
+        if found is not None:
+            request.url_rule, request.view_args = found
+            return _planned(ctx)
+    ctx.match_request()
+    return _planned(ctx)
+
+
+def _planned(ctx: AppContext) -> Plan:
+    plan = ctx.plan = plan_for(ctx)
+    return plan
+
+
+async def begin(ctx: AppContext) -> None:
+    """Tell that the context is active, and open a session that is not ours to open late."""
+    if ctx._outer is None and appcontext_pushed.receivers:
+        await _send(ctx, appcontext_pushed)
+    if not t.cast(Plan, ctx.plan).lazy_session and ctx._session_if_open is None:
+        app, interface = ctx.app, ctx.app.session_interface
+        session = await call(ctx, interface.open_session, app, ctx.request)
+        ctx._session = interface.make_null_session(app) if session is None else session
+
+
+# --- the dispatch ---------------------------------------------------------------------------------------
+
+
+async def full_dispatch_request(ctx: AppContext) -> Response:
+    """Run hooks, view and error handlers, and return the response."""
+    app = ctx.app
+    if not app._got_first_request:
+        app._got_first_request = True
+    plan = ctx.plan or _planned(ctx)
+    replaced = plan.replaced
+    try:
+        if request_started.receivers:
+            await _send(ctx, request_started)
+        rv = None
+        if replaced and "preprocess_request" in replaced:
+            rv = await _replacement(ctx, "preprocess_request")
+        elif plan.before or plan.preprocessors:
+            rv = await preprocess_request(ctx)
+        if rv is None:
+            body = ctx.request._body
+            if body is not None and not body.complete and plan.view is not None and on_loop():
+                await ctx.request.load_body()
+            if replaced and "dispatch_request" in replaced:
+                rv = await _replacement(ctx, "dispatch_request")
+            else:
+                rv = await dispatch_request(ctx)
+    except Exception as error:
+        if "handle_user_exception" in replaced:
+            rv = await _replacement(ctx, "handle_user_exception", error)
+        else:
+            rv = await handle_user_exception(ctx, error)
+    if replaced and "finalize_request" in replaced:
+        return t.cast("Response", await _replacement(ctx, "finalize_request", rv))
+    return await finalize_request(ctx, rv)
+
+
+async def preprocess_request(ctx: AppContext) -> t.Any:
+    """Run the URL value preprocessors and the before hooks, until one gives a value."""
+    plan, request = ctx.plan or _planned(ctx), ctx.request
+    url = request.endpoint, request.view_args
+    for group in plan.preprocessors:
+        await _each(ctx, group, *url)
+    for group in plan.before:
+        if _on_this_side(ctx, group):
+            rv = _until_value(group)
+        elif group.is_async:
+            for func in group.functions:
+                rv = await _await_on_loop(ctx, func)
+                if rv is not None:
+                    return rv
+        else:
+            rv = await hop(ctx, _until_value, group)
+        if rv is not None:
+            return rv
+    return None
+
+
+def _until_value(group: Group) -> t.Any:
+    for func in group.functions:
+        rv = func()
+        if rv is not None:
+            return rv
+    return None
+
+
+async def _each(ctx: AppContext, group: Group, *args: t.Any) -> None:
+    if group.is_async:
+        for func in group.functions:
+            await _await_on_loop(ctx, func, *args)
+    elif _on_this_side(ctx, group):
+        _call_each(group, args)
+    else:
+        await hop(ctx, _call_each, group, args)
+
+
+def _call_each(group: Group, args: tuple[t.Any, ...]) -> None:
+    for func in group.functions:
+        func(*args)
+
+
+async def dispatch_request(ctx: AppContext) -> t.Any:
+    """Call the view that the URL matched, or answer in its place, and return the value."""
+    app, request = ctx.app, ctx.request
+    if request.routing_exception is not None:
+        app.raise_routing_exception(request)
+    rule: t.Any = request.url_rule
+    if request.method == "OPTIONS" and getattr(rule, "provide_automatic_options", False):
+        return app.make_default_options_response()
+    args: dict[str, t.Any] = request.view_args or {}
+    plan = ctx.plan or _planned(ctx)
+    view = plan.view
+    if view is None:
+        view = app.view_functions[rule.endpoint]
+    if plan.view_is_async:
+        if on_loop():
+            return await view(**args)
+        _read_for_loop(ctx)
+        return await Crossing(partial(view, **args))
+    if plan.view_needs_thread and on_loop():
+        return await hop(ctx, partial(view, **args))
+    rv = view(**args)
+    if on_loop() and inspect.isawaitable(rv):  # A nonblocking view may hand on an awaitable.
+        return await rv
+    return rv
+
+
+def _read_for_loop(ctx: AppContext) -> None:
+    """Read the body on this thread, before an ``async def`` view asks for it on the loop."""
+    request = ctx.request
+    if request.mimetype == "multipart/form-data":
+        request._load_form_data()
+    elif request._body is None or not request._body.complete:
+        request.get_data()
+
+
+# --- errors --------------------------------------------------------------------------------------------------
+
+
+async def handle_user_exception(ctx: AppContext, e: Exception) -> t.Any:
+    """The value of the handler that is registered for an exception, which else is raised."""
+    app = ctx.app
+    if isinstance(e, BadRequestKeyError) and (
+        app.debug or app.config["TRAP_BAD_REQUEST_ERRORS"]
+    ):
+        e.show_exception = True
+    if isinstance(e, HTTPException) and not app.trap_http_exception(e):
+        if "handle_http_exception" in t.cast(Plan, ctx.plan).replaced:
+            return await _replacement(ctx, "handle_http_exception", e)
+        return await handle_http_exception(ctx, e)
+    handler = app._find_error_handler(e, ctx.request.blueprints)
+    if handler is None:
+        raise e
+    return await _handle(ctx, handler, e)
+
+
+async def handle_http_exception(ctx: AppContext, e: HTTPException) -> t.Any:
+    """The value of the handler for an HTTP exception, which else is the response itself."""
+    if e.code is None or isinstance(e, RoutingException):
+        return e
+    handler = ctx.app._find_error_handler(e, ctx.request.blueprints)
+    if handler is None:
+        return e
+    return await _handle(ctx, handler, e)
+
+
+async def handle_exception(ctx: AppContext, e: Exception) -> Response:
+    """Log what nobody handled, and make a 500 of it; or raise it where errors propagate."""
+    app = ctx.app
+    if got_request_exception.receivers:
+        await _send(ctx, got_request_exception, exception=e)
+    propagate = app.config["PROPAGATE_EXCEPTIONS"]
+    if propagate is None:
+        propagate = app.testing or app.debug
+    if propagate:
+        raise e
+    app.log_exception((type(e), e, e.__traceback__))
+    rv: t.Any = InternalServerError(original_exception=e)
+    handler = app._find_error_handler(rv, ctx.request.blueprints)
+    if handler is not None:
+        rv = await _handle(ctx, handler, rv)
+    if "finalize_request" in t.cast(Plan, ctx.plan).replaced:
+        return t.cast("Response", await _replacement(ctx, "finalize_request", rv, True))
+    return await finalize_request(ctx, rv, from_error_handler=True)
+
+
+# --- the response ----------------------------------------------------------------------------------------------
+
+
+async def finalize_request(ctx: AppContext, rv: t.Any, from_error_handler: bool = False) -> Response:
+    """Make the response of a view's value, and run what comes after the view."""
+    plan = ctx.plan or _planned(ctx)
+    replaced = plan.replaced
+    if replaced and "make_response" in replaced:
+        response: Response = await _replacement(ctx, "make_response", rv)
+    else:
+        response = make_response(ctx, rv)
+    try:
+        if replaced and "process_response" in replaced:
+            response = await _replacement(ctx, "process_response", response)
+        elif (
+            plan.after
+            or ctx._after_request_functions
+            or ctx._session_if_open is not None
+            or _has_session_cookie(ctx)
+        ):
+            response = await process_response(ctx, response)
+        if request_finished.receivers:
+            await _send(ctx, request_finished, response=response)
+    except Exception:
+        if not from_error_handler:
+            raise
+        ctx.app.logger.exception(
+            "An after_request function or the session failed while an error was being answered"
+        )
+    return response
+
+
+def _has_session_cookie(ctx: AppContext) -> bool:
+    request = ctx.request
+    if request._body is None:
+        return True
+    cookies = request._raw.get(b"cookie")
+    if cookies is None or not ctx.app.config["SESSION_REFRESH_EACH_REQUEST"]:
+        return False
+    name: str = ctx.app.config["SESSION_COOKIE_NAME"]
+    return name.encode() in cookies
+
+
+async def process_response(ctx: AppContext, response: Response) -> Response:
+    """Run the after hooks, save the session, and return the response to send."""
+    plan = ctx.plan or _planned(ctx)
+    for func in ctx._after_request_functions or ():
+        response = await call(ctx, func, response)
+    for group in plan.after:
+        if _on_this_side(ctx, group):
+            response = _pass_through(group, response)
+        elif group.is_async:
+            for func in group.functions:
+                response = await _await_on_loop(ctx, func, response)
+        else:
+            response = await hop(ctx, _pass_through, group, response)
+    interface, app = ctx.app.session_interface, ctx.app
+    if plan.lazy_session:
+        session = ctx._session
+        if not interface.is_null_session(session):
+            interface.save_session(app, session, response)
+    elif ctx._session_if_open and not interface.is_null_session(ctx._session):
+        await call(ctx, interface.save_session, app, ctx._session, response)
+    return response
+
+
+def _pass_through(group: Group, response: Response) -> Response:
+    for func in group.functions:
+        response = func(response)
+    return response
+
+
+def make_response(ctx: AppContext, rv: t.Any) -> Response:
+    """Make a response of what a view returned.
+
+    Source: https://flask.palletsprojects.com/en/stable/api/#flask.Flask.make_response
+
+    :raises TypeError: for None and for what is nothing of the kinds that Flask knows.
+    """
+    app = ctx.app
+    response_class: t.Any = app.response_class
+    kind = type(rv)
+    if kind is str or kind is bytes:
+        return t.cast("Response", response_class(rv))
+    if kind is dict or kind is list:
+        return app.json.response(rv)
+    status = headers = None
+    if isinstance(rv, tuple):
+        rv, status, headers = _split(ctx, rv)
+    if rv is None:
+        raise TypeError(
+            f"{_view_name(ctx)} returned None: it ended without a return statement, or returned"
+            " None. The view function did not return a valid response. Return a string, a dict, a"
+            " list, a tuple, a Response or a generator; for an empty response, return ''."
+        )
+    if not isinstance(rv, BaseResponse):
+        rv, status, headers = _convert(ctx, rv, status, headers)
+    elif not isinstance(rv, response_class):
+        rv = response_class.force_type(rv)
+    if status is not None:
+        if isinstance(status, (str, bytes, bytearray)):
+            rv.status = status
+        else:
+            rv.status_code = status
+    if headers:
+        rv.headers.update(headers)
+    return t.cast("Response", rv)
+
+
+def _split(ctx: AppContext, rv: tuple[t.Any, ...]) -> tuple[t.Any, t.Any, t.Any]:
+    """The body, status and headers of a returned tuple."""
+    if len(rv) == 3:
+        return rv
+    if len(rv) == 2:
+        if isinstance(rv[1], (Headers, dict, tuple, list)):
+            return rv[0], None, rv[1]
+        return rv[0], rv[1], None
+    raise TypeError(
+        f"{_view_name(ctx)} returned a tuple of {len(rv)}. The view function did not return a"
+        " valid response tuple. The tuple must have the form (body, status, headers), (body,"
+        " status), or (body, headers)."
+    )
+
+
+def _convert(
+    ctx: AppContext, rv: t.Any, status: t.Any, headers: t.Any
+) -> tuple[Response, t.Any, t.Any]:
+    """A response of a body that is none yet, with what is left of status and headers to set."""
+    app = ctx.app
+    response_class: t.Any = app.response_class
+    if isinstance(rv, (str, bytes, bytearray)) or (
+        hasattr(rv, "__next__") or hasattr(rv, "__aiter__")
+    ):
+        # Given along, so that the constructor does not set what would be replaced at once.
+        return response_class(rv, status=status, headers=headers), None, None
+    if isinstance(rv, (dict, list)):
+        return app.json.response(rv), status, headers
+    if inspect.isawaitable(rv):
+        if inspect.iscoroutine(rv):
+            rv.close()
+        raise TypeError(
+            f"{_view_name(ctx)} returned {type(rv).__name__!r}: something was called that has to"
+            " be awaited, and was never awaited.\n"
+            "    wrong: def view(): return load()\n"
+            "    right: async def view(): return await load()"
+        )
+    if callable(rv):
+        return _from_callable(ctx, rv), status, headers
+    raise TypeError(
+        f"{_view_name(ctx)} returned {rv!r}, of type {type(rv).__name__}. The view function did"
+        " not return a valid response. The return type must be a string, dict, list, tuple with"
+        " headers or status, Response instance, generator, async generator, WSGI or ASGI callable,"
+        f" but it was a {type(rv).__name__}."
+    )
+
+
+def _from_callable(ctx: AppContext, app: t.Any) -> Response:
+    """A response of an ASGI or a WSGI application that a view returned."""
+    response_class: t.Any = ctx.app.response_class
+    if iscoroutinefunction(app):
+        from .wrappers import ASGIBody
+
+        return t.cast("Response", response_class(ASGIBody(app)))
+    try:
+        return t.cast("Response", response_class.force_type(app, ctx.request.environ))
+    except TypeError as error:
+        raise TypeError(
+            f"{error}\n{_view_name(ctx)} returned {app!r}. The view function did not return a"
+            " valid response. The return type must be a string, dict, list, tuple with headers or"
+            f" status, Response instance, or WSGI callable, but it was a {type(app).__name__}."
+        ).with_traceback(sys.exc_info()[2]) from None
+
+
+def _view_name(ctx: AppContext) -> str:
+    if not ctx.has_request:
+        return "The call of make_response()"
+    request = ctx.request
+    view = ctx.app.view_functions.get(request.endpoint)  # type: ignore[arg-type]
+    name = getattr(view, "__qualname__", None) or repr(view)
+    return f"The view function for {request.endpoint!r} ({name})"
+
+
+# --- the end -----------------------------------------------------------------------------------------------------
+
+
+async def teardown(ctx: AppContext, exc: BaseException | None) -> None:
+    """Run every teardown function of a context, even where one of them fails."""
+    errors: list[BaseException] = []
+    replaced = ctx.plan.replaced if ctx.plan is not None else frozenset(ORIGINALS)
+    steps: list[tuple[str, Func]] = []
+    if ctx.has_request:
+        steps.append(("do_teardown_request", do_teardown_request))
+    if ctx._outer is None:
+        steps.append(("do_teardown_appcontext", do_teardown_appcontext))
+    for name, step in steps:
+        try:
+            if name in replaced:
+                await _replacement(ctx, name, exc)
+            else:
+                await step(ctx, exc)
+        except BaseException as error:
+            errors.append(error)
+    if ctx._request is not None:
+        _close(ctx._request)
+    _raise_all(errors)
+
+
+def _close(request: t.Any) -> None:
+    own = request.__dict__
+    if "files" in own or type(request).close is not BaseRequest.close:
+        request.close()
+    if "environ" in own:
+        own["environ"]["werkzeug.request"] = None  # COMPAT: else the two keep each other alive.
+
+
+def _raise_all(errors: list[BaseException]) -> None:
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
+        raise BaseExceptionGroup("Several teardown functions failed.", errors)
+
+
+async def do_teardown_request(ctx: AppContext, exc: BaseException | None) -> None:
+    """Run the request's teardown functions, the innermost blueprint's first."""
+    groups = (ctx.plan or _planned(ctx)).teardown_request
+    await _tear_down(ctx, groups, request_tearing_down, exc)
+
+
+async def do_teardown_appcontext(ctx: AppContext, exc: BaseException | None) -> None:
+    """Run the functions that `Flask.teardown_appcontext` registered, the last one first."""
+    if ctx.plan is not None:
+        groups = ctx.plan.teardown_appcontext
+    else:
+        groups = group(ctx.app.teardown_appcontext_funcs[::-1])
+    await _tear_down(ctx, groups, appcontext_tearing_down, exc)
+
+
+async def _tear_down(
+    ctx: AppContext, groups: tuple[Group, ...], signal: NamedSignal, exc: BaseException | None
+) -> None:
+    errors: list[BaseException] = []
+    for group in groups:
+        if group.is_async:
+            for func in group.functions:
+                try:
+                    await _await_on_loop(ctx, func, exc)
+                except BaseException as error:
+                    errors.append(error)
+        elif _on_this_side(ctx, group):
+            _call_every(group, exc, errors)
+        else:
+            await hop(ctx, _call_every, group, exc, errors)
+    if signal.receivers:
+        await _send(ctx, signal, exc=exc)
+    _raise_all(errors)
+
+
+def _call_every(group: Group, exc: BaseException | None, errors: list[BaseException]) -> None:
+    for func in group.functions:
+        try:
+            func(exc)
+        except BaseException as error:
+            errors.append(error)
+
+
+# --- the ways through ------------------------------------------------------------------------------------------------
+
+
+async def respond(ctx: AppContext) -> Response:
+    """Take a request whose URL is matched to its response, teardown included."""
+    plan = t.cast(Plan, ctx.plan)
+    try:
+        if plan.begins:
+            await begin(ctx)
+        if "full_dispatch_request" in plan.replaced:
+            response: Response = await _replacement(ctx, "full_dispatch_request")
+        else:
+            response = await full_dispatch_request(ctx)
+    except BaseException as error:
+        return await fail(ctx, error)
+    await end(ctx, None, response)
+    return response
+
+
+async def fail(ctx: AppContext, error: BaseException) -> Response:
+    """Answer an exception that nobody handled, and tear down; what propagates is raised."""
+    app = ctx.app
+    try:
+        if not isinstance(error, Exception):
+            raise error
+        if "handle_exception" in t.cast(Plan, ctx.plan).replaced:
+            return t.cast("Response", await _replacement(ctx, "handle_exception", error))
+        return await handle_exception(ctx, error)
+    finally:
+        await end(ctx, None if app.should_ignore_error(error) else error)
+
+
+async def end(
+    ctx: AppContext, exc: BaseException | None, response: Response | None = None
+) -> None:
+    """Leave a request's context. A test client, or a stream of the response, may keep it."""
+    environ = t.cast(t.Any, ctx.request.scope).get("aioflask.environ")
+    if environ is not None and (preserve := environ.get("werkzeug.debug.preserve_context")):
+        preserve(ctx)
+    if response is not None and response._plain is None:
+        body = response.response
+        if isinstance(body, ContextStream) and body.keep(ctx):
+            return
+    await teardown(ctx, exc)
+    if ctx._outer is None and appcontext_popped.receivers:
+        await _send(ctx, appcontext_popped)
+
+
+async def cross(ctx: AppContext) -> Response:
+    """Take a request that has plain functions through: on a thread, or on the loop with hops."""
+    context = ctx._context = copy_context()
+    if t.cast(Plan, ctx.plan).on_thread:
+        coro = respond(ctx)
+        try:
+            return await pool_of(ctx.app).run(partial(step_in, context, coro))
+        except PoolFull as error:
+            if inspect.getcoroutinestate(coro) != inspect.CORO_CREATED:
+                raise
+            coro.close()
+            return await _refuse(ctx, error)
+    ctx._own_context = True
+    return t.cast("Response", await InContext(context, respond, ctx))
+
+
+async def _refuse(ctx: AppContext, error: PoolFull) -> Response:
+    """Answer 503 on the loop, since no thread is free to do more."""
+    ctx.app.logger.warning(
+        "All %d worker threads are busy and %d requests wait for one: %s was answered with 503."
+        " Raise WORKER_THREADS or WORKER_QUEUE, or make slow views 'async def'.",
+        ctx.app.config["WORKER_THREADS"],
+        ctx.app.config["WORKER_QUEUE"],
+        ctx.request.path,
+    )
+    try:
+        return make_response(ctx, await handle_http_exception(ctx, error))
+    except PoolFull:
+        return make_response(ctx, error)

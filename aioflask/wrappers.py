@@ -1,0 +1,687 @@
+"""``Request`` and ``Response``: Werkzeug's classes on ASGI, built from what is touched.
+
+A request is made from an ASGI scope, and its headers, URL parts and environ exist once somebody
+asks for them. A response with a plain body has no ``Headers`` object until somebody touches them.
+Follows https://flask.palletsprojects.com/en/stable/api/#incoming-request-data.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+import types
+import typing as t
+from http import HTTPStatus
+from urllib.parse import parse_qsl, quote
+
+from werkzeug.datastructures import Headers
+from werkzeug.datastructures.mixins import ImmutableHeadersMixin
+from werkzeug.exceptions import BadRequest
+from werkzeug.http import HTTP_STATUS_CODES
+from werkzeug.utils import get_content_type
+from werkzeug.wrappers import Request as _WerkzeugRequest
+from werkzeug.wrappers import Response as _WerkzeugResponse
+
+from . import json
+from .body import IN_MEMORY, Body, BodyTooLarge, MultipartReader, open_for_plain_code
+from .concurrency import hop
+from .globals import _cv_app, current_app
+from .streams import ThreadStream, as_chunks
+
+if t.TYPE_CHECKING:
+    from werkzeug.routing import Rule
+    from werkzeug.wrappers.request import WSGIEnvironment
+
+    from .ctx import AppContext
+
+T = t.TypeVar("T")
+Scope = t.MutableMapping[str, t.Any]
+
+
+class lazy(t.Generic[T]):
+    """An attribute worked out at its first use; unlike a property, later ones cost nothing."""
+
+    def __init__(self, func: t.Callable[[t.Any], T]) -> None:
+        self.func = func
+        self.__doc__ = func.__doc__
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    @t.overload
+    def __get__(self, obj: None, owner: type) -> lazy[T]: ...
+    @t.overload
+    def __get__(self, obj: object, owner: type) -> T: ...
+    def __get__(self, obj: object | None, owner: type) -> lazy[T] | T:
+        if obj is None:
+            return self
+        value = obj.__dict__[self.name] = self.func(obj)
+        return value
+
+
+class RequestHeaders(ImmutableHeadersMixin, Headers):
+    """A request's header fields, which nobody can change; names read ``Content-Type``."""
+
+    def __init__(self, pairs: t.Iterable[tuple[bytes, bytes]] = ()) -> None:
+        # PERF: Headers() checks every pair for what the server has refused already (2 us).
+        self._list = [(k.decode("latin-1").title(), v.decode("latin-1")) for k, v in pairs]
+
+
+_SAYS_WHETHER_IT_HAS_A_BODY = frozenset({"1.0", "1.1"})
+_NO_BODY = Body(None, None, False)
+
+
+class Request(_WerkzeugRequest):
+    """An HTTP request, as Flask's: the ``request`` proxy gives the current one.
+
+    Werkzeug's constructor takes a WSGI environ; :meth:`from_scope` is the ASGI door's. What reads
+    the body (:attr:`form`, :attr:`files`, :attr:`data`, :attr:`json`, :meth:`get_json`,
+    :meth:`get_data`) is a plain call: the body was read right before an ``async def`` view, and
+    is read on demand in plain code.
+    """
+
+    json_module: t.Any = json
+    url_rule: Rule | None = None
+    """The rule that matched, or None."""
+    view_args: dict[str, t.Any] | None = None
+    """The converted variables of the URL, or None if nothing matched."""
+    routing_exception: t.Any = None
+    """The exception that the view's place takes if no rule matched: a 404, 405 or a redirect."""
+
+    scope: Scope | None = None
+    """The ASGI scope, or None for a request that came by WSGI."""
+    _body: Body | None = None
+    _raw: dict[bytes, bytes]
+    _max_content_length: int | None = None
+    _max_form_memory_size: int | None = None
+    _max_form_parts: int | None = None
+    _max_body_memory: int | None = None
+
+    @classmethod
+    def from_scope(cls, scope: Scope, receive: t.Any = None) -> t.Self:
+        """Make a request from an ASGI HTTP scope and ``receive``, reading nothing yet.
+
+        Source: https://asgi.readthedocs.io/en/latest/specs/www.html#http-connection-scope
+        """
+        if cls.__init__ is Request.__init__:
+            self = cls.__new__(cls)
+            self.method = scope["method"]
+        else:  # COMPAT: a class with a constructor of its own expects Werkzeug's argument.
+            self = cls(scope.get("aioflask.environ") or build_environ(scope))
+        self.scope = scope
+        # PERF: one pass in C answers every question about a header that the walk has.
+        raw = self._raw = dict(scope["headers"])
+        if b"content-length" in raw or b"transfer-encoding" in raw or (
+            scope.get("http_version", "1.1") not in _SAYS_WHETHER_IT_HAS_A_BODY
+        ):
+            self._body = Body(self, receive, raw.get(b"content-length") != b"0")
+        else:
+            self._body = _NO_BODY
+        return self
+
+    # --- what Werkzeug's constructor sets, from the scope
+
+    @lazy
+    def method(self) -> str:  # type: ignore[override]
+        """The method, in capitals."""
+        return t.cast(str, t.cast(Scope, self.scope)["method"]).upper()
+
+    @lazy
+    def scheme(self) -> str:  # type: ignore[override]
+        """``http`` or ``https``."""
+        return str(t.cast(Scope, self.scope).get("scheme", "http"))
+
+    @lazy
+    def server(self) -> t.Any:  # type: ignore[override]
+        """``(host, port)`` of the server, ``(path, None)`` for a socket, or None."""
+        server = t.cast(Scope, self.scope).get("server")
+        return tuple(server) if server else None
+
+    @lazy
+    def root_path(self) -> str:  # type: ignore[override]
+        """The prefix that the app is mounted at, without a slash at its end."""
+        return str(t.cast(Scope, self.scope).get("root_path", "")).rstrip("/")
+
+    @lazy
+    def path(self) -> str:  # type: ignore[override]
+        """The decoded path below :attr:`root_path`; it begins with a slash."""
+        path, root = t.cast(Scope, self.scope)["path"], self.root_path
+        if root and (path == root or path.startswith(root + "/")):
+            path = path[len(root) :]
+        return "/" + path.lstrip("/")
+
+    @lazy
+    def query_string(self) -> bytes:  # type: ignore[override]
+        """What stands behind the question mark, as it was sent."""
+        return bytes(t.cast(Scope, self.scope).get("query_string", b""))
+
+    @lazy
+    def headers(self) -> Headers:  # type: ignore[override]
+        """The header fields."""
+        return RequestHeaders(t.cast(Scope, self.scope)["headers"])
+
+    @lazy
+    def remote_addr(self) -> str | None:  # type: ignore[override]
+        """The client's address, or None if the server does not say."""
+        client = t.cast(Scope, self.scope).get("client")
+        return str(client[0]) if client else None
+
+    @lazy
+    def environ(self) -> WSGIEnvironment:  # type: ignore[override]
+        """A WSGI environ of this request (PEP 3333), made at its first use; changes stay."""
+        scope = t.cast(Scope, self.scope)
+        environ: WSGIEnvironment = scope.get("aioflask.environ") or build_environ(scope)
+        environ.setdefault("wsgi.input", _LazyInput(self))
+        environ["werkzeug.request"] = self
+        return environ
+
+    shallow = False
+
+    # --- limits
+
+    @property
+    def max_content_length(self) -> int | None:  # type: ignore[override]
+        """Bytes that the body may have, then 413; by default ``MAX_CONTENT_LENGTH``."""
+        return self._limit("max_content_length", "MAX_CONTENT_LENGTH", super().max_content_length)
+
+    @max_content_length.setter
+    def max_content_length(self, value: int | None) -> None:
+        self.__dict__["_max_content_length"] = value
+
+    @property
+    def max_form_memory_size(self) -> int | None:  # type: ignore[override]
+        """Bytes that a field of a form may have; by default ``MAX_FORM_MEMORY_SIZE``."""
+        inherited = super().max_form_memory_size
+        return self._limit("max_form_memory_size", "MAX_FORM_MEMORY_SIZE", inherited)
+
+    @max_form_memory_size.setter
+    def max_form_memory_size(self, value: int | None) -> None:
+        self.__dict__["_max_form_memory_size"] = value
+
+    @property
+    def max_form_parts(self) -> int | None:  # type: ignore[override]
+        """Parts that a multipart body may have; by default ``MAX_FORM_PARTS``."""
+        return self._limit("max_form_parts", "MAX_FORM_PARTS", super().max_form_parts)
+
+    @max_form_parts.setter
+    def max_form_parts(self, value: int | None) -> None:
+        self.__dict__["_max_form_parts"] = value
+
+    @property
+    def max_body_memory(self) -> int | None:
+        """Bytes of a body that may be held in memory; by default ``MAX_BODY_MEMORY``."""
+        return self._limit("max_body_memory", "MAX_BODY_MEMORY", None)
+
+    @max_body_memory.setter
+    def max_body_memory(self, value: int | None) -> None:
+        self.__dict__["_max_body_memory"] = value
+
+    def _limit(self, name: str, setting: str, inherited: int | None) -> int | None:
+        own: int | None = self.__dict__.get("_" + name, inherited)
+        if "_" + name in self.__dict__ or not current_app:
+            return own
+        return t.cast("int | None", current_app.config[setting])
+
+    # --- routing
+
+    @property
+    def endpoint(self) -> str | None:
+        """The endpoint that matched, or None."""
+        return None if self.url_rule is None else t.cast("str | None", self.url_rule.endpoint)
+
+    @property
+    def blueprint(self) -> str | None:
+        """The registered name of the view's blueprint, or None."""
+        endpoint = self.endpoint
+        return endpoint.rpartition(".")[0] if endpoint is not None and "." in endpoint else None
+
+    @property
+    def blueprints(self) -> list[str]:
+        """The names of the view's blueprint and of those around it, the innermost first."""
+        names: list[str] = []
+        name = self.blueprint
+        while name:
+            names.append(name)
+            name = name.rpartition(".")[0]
+        return names
+
+    # --- the body
+
+    @lazy
+    def stream(self) -> t.IO[bytes]:  # type: ignore[override]
+        """The body as a file, for plain code; what has been read ahead is empty here.
+
+        :raises RuntimeError: on the event loop's thread before the body was loaded.
+        """
+        if self._body is None:
+            return _WerkzeugRequest.stream.fget(self)  # type: ignore[attr-defined,no-any-return]
+        cached = self.__dict__.get("_cached_data")
+        if cached is not None:
+            return io.BytesIO(cached)
+        if self._body.complete and not self._body.unread:
+            return io.BytesIO()
+        return open_for_plain_code(self._body)
+
+    @property
+    def want_form_data_parsed(self) -> bool:
+        """Whether the request says what its body is."""
+        if self._body is None:
+            return super().want_form_data_parsed
+        return b"content-type" in self._raw
+
+    async def load_body(self) -> None:
+        """Read the body, so that the plain calls that use it find it.
+
+        Needed only in hooks and error handlers on the event loop, before the view: a view has its
+        body. May be called again. A form is parsed while it arrives if it is large.
+
+        :raises BodyTooLarge: a 413, beyond one of the limits.
+        :raises ClientDisconnected: a 400, if the client went before it had sent everything.
+        """
+        body, loaded = self._body, self.__dict__
+        if body is None or "_cached_data" in loaded or "form" in loaded or "stream" in loaded:
+            return
+        length = self.content_length
+        if self.mimetype == "multipart/form-data" and (length is None or length > IN_MEMORY):
+            body.check_announced(self.max_content_length, "MAX_CONTENT_LENGTH")
+            fields, files = await MultipartReader(self, body).parse()
+            storage = self.parameter_storage_class
+            loaded.update(stream=io.BytesIO(), form=storage(fields), files=storage(files))
+            self._parsed_form()
+        else:
+            self._cached_data = await body.read()
+
+    def _load_form_data(self) -> None:
+        if "form" in self.__dict__:
+            return
+        data = self.__dict__.get("_cached_data")
+        if data is not None and self.mimetype == "application/x-www-form-urlencoded":
+            limit = self.max_form_memory_size
+            if limit is not None and len(data) > limit:
+                raise BodyTooLarge("MAX_FORM_MEMORY_SIZE", limit)
+            storage = self.parameter_storage_class
+            self.__dict__.update(form=storage(_parse_form(data)), files=storage())
+        else:
+            super()._load_form_data()
+        self._parsed_form()
+
+    def _parsed_form(self) -> None:
+        """In debug, make a missing file say that the form's enctype is wrong."""
+        files = self.files
+        if (
+            current_app
+            and current_app.debug
+            and self.mimetype != "multipart/form-data"
+            and not files
+        ):
+            from .debughelpers import attach_enctype_error_multidict
+
+            attach_enctype_error_multidict(self)
+
+    def get_json(self, force: bool = False, silent: bool = False, cache: bool = True) -> t.Any:
+        """The body as JSON (RFC 8259); see https://flask.palletsprojects.com/en/stable/api/.
+
+        A body is decoded strictly: UTF-8, no ``NaN``. ``force`` ignores the content type,
+        ``silent`` gives None for a body that is not JSON.
+
+        :raises BadRequest: 400 for a malformed body.
+        :raises UnsupportedMediaType: 415 for another content type.
+        """
+        if self._body is None or self.json_module is not json or (
+            type(self).on_json_loading_failed is not Request.on_json_loading_failed
+        ):
+            return super().get_json(force=force, silent=silent, cache=cache)
+        cached: tuple[t.Any, t.Any] = self.__dict__.get("_json", _no_json)
+        if cache and cached[silent] is not Ellipsis:
+            return cached[silent]
+        if not (force or self._raw.get(b"content-type") == b"application/json" or self.is_json):
+            return None if silent else self.on_json_loading_failed(None)
+        try:
+            value = _load_json(self.get_data(cache=cache))
+        except ValueError as error:
+            value = None if silent else self.on_json_loading_failed(error)
+            cached = (cached[0], value) if silent else (value, cached[1])
+        else:
+            cached = (value, value)
+        if cache:
+            self.__dict__["_json"] = cached
+        return value
+
+    def on_json_loading_failed(self, e: ValueError | None) -> t.Any:
+        """Answer a body that is not JSON; ``e`` is None if the content type is not.
+
+        :raises BadRequest: 400, which in debug says what is wrong with it.
+        :raises UnsupportedMediaType: 415.
+        """
+        try:
+            return super().on_json_loading_failed(e)
+        except BadRequest as ebr:
+            if current_app and current_app.debug:
+                raise
+            raise BadRequest() from ebr
+
+
+_no_json: tuple[t.Any, t.Any] = (Ellipsis, Ellipsis)
+
+
+def _load_json(data: bytes) -> t.Any:
+    if current_app:
+        provider = current_app.json
+        load = getattr(provider, "load_body", provider.loads)
+        return load(data)
+    return json.loads(data)
+
+
+def _parse_form(data: bytes) -> list[tuple[str, str]]:
+    text = data.decode("utf-8", "replace")
+    return parse_qsl(text, keep_blank_values=True, errors="werkzeug.url_quote")
+
+
+class _LazyInput(io.RawIOBase):
+    """``wsgi.input`` of an environ made from a scope: the request's stream, once it is read."""
+
+    def __init__(self, request: Request) -> None:
+        self._request = request
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:  # type: ignore[override]
+        return self._request.stream.read(size)
+
+    def readinto(self, buffer: t.Any) -> int:
+        data = self.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+
+def build_environ(scope: Scope) -> WSGIEnvironment:
+    """A WSGI environ (PEP 3333) of an ASGI HTTP scope, with ``RAW_URI`` as gunicorn sets it."""
+    root = scope.get("root_path", "").rstrip("/")
+    path = scope["path"]
+    if root and (path == root or path.startswith(root + "/")):
+        path = path[len(root) :]
+    server = scope.get("server") or ("localhost", 80)
+    raw_path = scope.get("raw_path") or quote(scope["path"]).encode()
+    query = scope.get("query_string", b"").decode("latin-1")
+    uri = raw_path.decode("latin-1") + ("?" + query if query else "")
+    environ: WSGIEnvironment = {
+        "REQUEST_METHOD": scope["method"],
+        "SCRIPT_NAME": root.encode().decode("latin-1"),
+        "PATH_INFO": path.encode("utf-8", "surrogateescape").decode("latin-1"),
+        "QUERY_STRING": query,
+        "RAW_URI": uri,
+        "REQUEST_URI": uri,
+        "SERVER_NAME": server[0],
+        "SERVER_PORT": str(server[1] or ""),
+        "SERVER_PROTOCOL": f"HTTP/{scope.get('http_version', '1.1')}",
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": scope.get("scheme", "http"),
+        "wsgi.errors": sys.stderr,
+        "wsgi.multithread": True,
+        "wsgi.multiprocess": True,
+        "wsgi.run_once": False,
+        "wsgi.input_terminated": True,
+        "asgi.scope": scope,
+    }
+    if client := scope.get("client"):
+        environ["REMOTE_ADDR"], environ["REMOTE_PORT"] = client[0], str(client[1])
+    for name, value in scope["headers"]:
+        key = name.decode("latin-1").upper().replace("-", "_")
+        if b"_" in name:
+            continue  # X_User must not read as X-User.
+        if key not in ("CONTENT_TYPE", "CONTENT_LENGTH"):
+            key = "HTTP_" + key
+        text = value.decode("latin-1")
+        joined = "; " if key == "HTTP_COOKIE" else ","
+        environ[key] = f"{environ[key]}{joined}{text}" if key in environ else text
+    return environ
+
+
+class ASGIBody:
+    """An ASGI application that a view returned, and that makes the response's body."""
+
+    def __init__(self, app: t.Any) -> None:
+        self.app = app
+
+    async def send(self, response: Response, ctx: AppContext, send: t.Any) -> None:
+        """Run it for the context's request; what hooks added to the response is sent with it."""
+        request = ctx.request
+        data = request.__dict__.get("_cached_data")
+        added = [
+            (name.lower().encode("latin-1"), value.encode("latin-1"))
+            for name, value in response.headers
+            if name.lower() not in ("content-type", "content-length")
+        ]
+
+        async def receive() -> t.Any:
+            nonlocal data
+            if data is None:
+                return await t.cast(Body, request._body)._receive()
+            body, data = data, None
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        async def send_on(message: t.Any) -> None:
+            if message["type"] == "http.response.start" and added:
+                message = {**message, "headers": [*message.get("headers", ()), *added]}
+            await send(message)
+
+        await self.app(request.scope, receive, send_on)
+
+
+# --- the response -----------------------------------------------------------------------------------
+
+
+_content_types: dict[str | None, str] = {}
+
+
+def _content_type(mimetype: str) -> str:
+    """A mimetype with its charset, as Werkzeug writes it."""
+    found = _content_types.get(mimetype)
+    if found is None:
+        found = get_content_type(mimetype, "utf-8")
+        if len(_content_types) < 100:  # Views may pass on what a client sent.
+            _content_types[mimetype] = found
+    return found
+
+
+_BODILESS = frozenset({204, 304})
+_CHANGED_ON_THE_WAY = frozenset({"location", "content-location"})
+
+
+class Response(_WerkzeugResponse):
+    """An HTTP response, as Flask's: what a view returns is made into one.
+
+    A ``str`` or ``bytes`` body goes out in one message. An iterable or an async iterable streams.
+    See https://flask.palletsprojects.com/en/stable/api/#response-objects.
+    """
+
+    default_mimetype: str | None = "text/html"
+    json_module = json
+    autocorrect_location_header = False
+
+    _plain: bytes | None = None
+    _type = "text/html; charset=utf-8"
+    _status_code = 200
+    direct_passthrough = False
+    _lazy_init = True
+    _lazy_send = True
+
+    def __init_subclass__(cls, **kwargs: t.Any) -> None:
+        super().__init_subclass__(**kwargs)
+        # What a subclass replaces must be called, so it takes Werkzeug's way.
+        cls._lazy_init = cls.set_data is Response.set_data and (
+            cls._clean_status is Response._clean_status
+        )
+        cls._lazy_send = all(
+            getattr(cls, name) is getattr(Response, name)
+            for name in ("get_wsgi_headers", "get_app_iter", "get_wsgi_response", "__call__")
+        )
+
+    def __init__(
+        self,
+        response: t.Any = None,
+        status: int | str | HTTPStatus | None = None,
+        headers: t.Any = None,
+        mimetype: str | None = None,
+        content_type: str | None = None,
+        direct_passthrough: bool = False,
+    ) -> None:
+        kind = type(response)
+        if (
+            (kind is str or kind is bytes)
+            and headers is None
+            and (status is None or type(status) is int)
+            and self._lazy_init
+        ):
+            self._plain = response.encode() if kind is str else response
+            if status is None:
+                status = self.default_status
+            self._status_code = status
+            if content_type is not None:
+                self._type = content_type
+            else:
+                self._type = _content_type(mimetype or self.default_mimetype or "")
+        else:
+            if kind is types.CoroutineType:
+                response.close()
+                raise TypeError(_never_awaited(response))
+            super().__init__(response, status, headers, mimetype, content_type, direct_passthrough)
+
+    # Werkzeug sets these three on the instance, and what it sets there wins.
+
+    @lazy
+    def headers(self) -> Headers:  # type: ignore[override]
+        """The header fields, to be read and changed."""
+        headers = Headers()
+        pairs = [("Content-Type", self._type)] if self._type else []
+        if self._plain is not None and self.automatically_set_content_length:
+            pairs.append(("Content-Length", str(len(self._plain))))
+        headers._list = pairs
+        return headers
+
+    @lazy
+    def response(self) -> t.Any:  # type: ignore[override]
+        """The body: a list of ``bytes``, or an iterable that streams."""
+        return [self._plain] if self._plain is not None else []
+
+    @lazy
+    def _status(self) -> str:
+        code = self._status_code
+        return f"{code} {HTTP_STATUS_CODES.get(code, 'UNKNOWN').upper()}"
+
+    @lazy
+    def _on_close(self) -> list[t.Callable[[], t.Any]]:
+        return []
+
+    @property
+    def max_cookie_size(self) -> int:  # type: ignore[override]
+        """Bytes of a cookie above which there is a warning: ``MAX_COOKIE_SIZE``; 0 for never."""
+        ctx = _cv_app.get(None)
+        if ctx is not None:
+            return t.cast(int, ctx.app.config["MAX_COOKIE_SIZE"])
+        return super().max_cookie_size
+
+    # --- sending
+
+    async def send_asgi(self, ctx: AppContext, send: t.Any) -> None:
+        """Send the response by ASGI, and close it.
+
+        Source: https://asgi.readthedocs.io/en/latest/specs/www.html#response-start-send-event
+        """
+        own = self.__dict__
+        code, body = self._status_code, self._plain
+        if body is None or "response" in own or not self._lazy_send:
+            await self._send_any(ctx, send)
+            return
+        head = ctx.request.method == "HEAD"
+        if "headers" in own or code < 200 or code in _BODILESS:
+            pairs = self._encode_headers(len(body))
+        else:
+            pairs = [(b"content-type", self._type.encode("latin-1"))]
+            if self.automatically_set_content_length:
+                pairs.append((b"content-length", b"%d" % len(body)))
+        if head or code < 200 or code in _BODILESS:
+            body = b""
+        await send({"type": "http.response.start", "status": code, "headers": pairs})
+        await send({"type": "http.response.body", "body": body})
+        if "_on_close" in own and self._on_close:
+            await self._close(ctx)
+
+    def _encode_headers(self, length: int | None) -> list[tuple[bytes, bytes]]:
+        """The header fields for the server; ``length`` is the body's if it is known."""
+        code = self._status_code
+        headers: t.Iterable[tuple[str, str]] = self.headers
+        if code < 200 or code in _BODILESS:
+            headers, length = self.get_wsgi_headers({}), None
+        pairs = []
+        for name, value in headers:
+            name = name.lower()
+            if name in _CHANGED_ON_THE_WAY:
+                # Werkzeug makes a URI of an IRI.
+                value = self.get_wsgi_headers({})[name]
+            elif name == "content-length":
+                length = None
+            pairs.append((name.encode("latin-1"), value.encode("latin-1")))
+        if length is not None and self.automatically_set_content_length:
+            pairs.append((b"content-length", b"%d" % length))
+        return pairs
+
+    async def _send_any(self, ctx: AppContext, send: t.Any) -> None:
+        """Send whatever the response is made of: a list, a stream of either colour, or ASGI."""
+        if type(self.response) is ASGIBody:
+            await self.response.send(self, ctx, send)
+            await hop(ctx, self.close)
+            return
+        if self._lazy_send and not self.autocorrect_location_header:
+            length = None
+            if self.is_sequence and not self.direct_passthrough:
+                self._plain = b"".join(self.iter_encoded())
+                length = len(self._plain)
+            pairs = self._encode_headers(length)
+            body: t.Any = self.response if length is None else None
+        else:
+            # COMPAT: what a subclass makes of an environ is asked for as under WSGI.
+            body, self.status, fields = self.get_wsgi_response(ctx.request.environ)
+            pairs = [(k.lower().encode("latin-1"), v.encode("latin-1")) for k, v in fields]
+        code = self._status_code
+        start = {"type": "http.response.start", "status": code, "headers": pairs}
+        if ctx.request.method == "HEAD" or code < 200 or code in _BODILESS:
+            body, self._plain = None, b""
+        if body is not None:
+            await self._stream(ctx, body, start, send)
+            return
+        try:
+            await send(start)
+            await send({"type": "http.response.body", "body": self._plain})
+        finally:
+            await self._close(ctx)
+
+    async def _stream(self, ctx: AppContext, body: t.Any, start: t.Any, send: t.Any) -> None:
+        chunks = as_chunks(ctx, body, self.close)
+        try:
+            await send(start)
+            async for chunk in chunks:
+                if chunk:
+                    data = chunk.encode() if isinstance(chunk, str) else chunk
+                    await send({"type": "http.response.body", "body": data, "more_body": True})
+        finally:
+            await chunks.aclose()
+            if hasattr(body, "__aiter__"):
+                await self._close(ctx)
+        await send({"type": "http.response.body", "body": b""})
+
+    async def _close(self, ctx: AppContext) -> None:
+        """Close a response that no thread has closed; what it calls may block."""
+        if hasattr(self.response, "aclose"):
+            await self.response.aclose()
+        if self.__dict__.get("_on_close") or not self.is_sequence:
+            await hop(ctx, self.close)
+
+
+def _never_awaited(coro: t.Any) -> str:
+    name = getattr(coro, "__name__", "...")
+    return (
+        f"A response was made of a coroutine: {name}() was called but never awaited."
+        f" Write 'await {name}(...)'."
+    )

@@ -1,0 +1,220 @@
+"""The WSGI face of an app (PEP 3333): ``app(environ, start_response)`` and ``app.wsgi_app``.
+
+A request that enters here is handled on the server's own thread, which waits while something
+``async def`` runs on the loop. Also here: an environ as an ASGI scope.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import threading
+import typing as t
+from collections import deque
+from collections.abc import AsyncIterable, Iterable, Iterator
+from urllib.parse import quote, urlsplit
+
+from .concurrency import async_to_sync, background_loop, iscoroutinefunction, on_loop
+
+if t.TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+    from .app import Flask
+    from .ctx import AppContext
+    from .typing import Scope
+    from .wrappers import Response
+
+_AHEAD = 16
+"""How many pieces of an async stream may wait for a WSGI server that is slower."""
+
+
+# --- the face ----------------------------------------------------------------------------------
+
+
+def wsgi_app(
+    app: Flask, environ: WSGIEnvironment, start_response: StartResponse
+) -> Iterable[bytes]:
+    """Handle one request of a WSGI server, and return the body.
+
+    Functions that are torn down with the request have run when this returns; the body's own
+    iterator has not. Source: https://flask.palletsprojects.com/en/stable/api/#flask.Flask.wsgi_app
+
+    :raises RuntimeError: when called on an event loop's own thread.
+    """
+    if on_loop():
+        raise RuntimeError(
+            "The app was called as a WSGI application on an event loop's thread, which would be"
+            " blocked until the response is there. There it is an ASGI application:\n"
+            "    wrong: app(environ, start_response)\n"
+            "    right: await app(scope, receive, send), or app.async_client() in a test"
+        )
+    ctx = app.request_context(environ)
+    error: BaseException | None = None
+    try:
+        try:
+            _open_async_session(app, ctx)
+            ctx.push()
+            # Off the loop the walk is driven to its end by this thread and gives a value.
+            response = app.full_dispatch_request()
+        except Exception as e:
+            error = e
+            response = app.handle_exception(e)
+        except BaseException as e:
+            error = e
+            raise
+        return _answer(response, environ, start_response)
+    finally:
+        if (preserve := environ.get("werkzeug.debug.preserve_context")) is not None:
+            preserve(ctx)
+        if error is not None and app.should_ignore_error(error):
+            error = None
+        ctx.pop(error)
+
+
+def _open_async_session(app: Flask, ctx: AppContext) -> None:
+    """Await what `AppContext.push`, which is plain code, could not."""
+    interface: t.Any = app.session_interface
+    if iscoroutinefunction(interface.open_session):
+        token = ctx._activate()
+        try:
+            session = async_to_sync(interface.open_session)(app, ctx.request)
+            ctx._session = interface.make_null_session(app) if session is None else session
+        finally:
+            ctx._deactivate(token)
+
+
+def _answer(
+    response: Response, environ: WSGIEnvironment, start_response: StartResponse
+) -> Iterable[bytes]:
+    if isinstance(response.response, AsyncIterable):
+        response.response = AsyncBody(response.response)
+    return response(environ, start_response)
+
+
+class AsyncBody(Iterator[t.Any]):
+    """The pieces of an async iterable, for a thread: one task on the loop pulls them.
+
+    The task is one and the same from the first piece to the last, so that ``async with`` blocks
+    and context variables around a ``yield`` hold. It stays at most 16 pieces ahead.
+    """
+
+    def __init__(self, source: AsyncIterable[t.Any]) -> None:
+        self._source = source
+        self._context = contextvars.copy_context()
+        self._pieces: deque[t.Any] = deque()
+        self._changed = threading.Condition()
+        self._started = self._ended = self._closing = False
+        self._error: BaseException | None = None
+        self._task: asyncio.Task[t.Any] | None = None
+        self._room: asyncio.Event | None = None
+
+    def __next__(self) -> t.Any:
+        if not self._started:
+            self._started = True
+            background_loop().start(self._pull(), self._context)
+        with self._changed:
+            self._changed.wait_for(lambda: self._pieces or self._ended)
+        if self._pieces:
+            piece = self._pieces.popleft()
+            if len(self._pieces) == _AHEAD - 1 and self._room is not None:
+                background_loop().loop.call_soon_threadsafe(self._room.set)
+            return piece
+        error, self._error = self._error, None
+        raise error or StopIteration
+
+    def close(self) -> None:
+        """Close the source where it stands, and wait for its ``finally`` blocks."""
+        self._closing = True
+        if self._started and not self._ended:
+            background_loop().loop.call_soon_threadsafe(self._cancel)
+            with self._changed:
+                self._changed.wait_for(lambda: self._ended)
+
+    def _cancel(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _pull(self) -> None:
+        self._task, self._room = asyncio.current_task(), asyncio.Event()
+        source = aiter(self._source)
+        try:
+            try:
+                while not self._closing and (piece := await anext(source, None)) is not None:
+                    await self._put(piece)
+            finally:
+                if hasattr(source, "aclose"):
+                    await source.aclose()
+        except asyncio.CancelledError:
+            pass
+        except BaseException as error:
+            self._error = error
+        finally:
+            with self._changed:
+                self._ended = True
+                self._changed.notify_all()
+
+    async def _put(self, piece: t.Any) -> None:
+        room = t.cast(asyncio.Event, self._room)
+        with self._changed:
+            self._pieces.append(piece)
+            self._changed.notify_all()
+        while len(self._pieces) >= _AHEAD:
+            await room.wait()
+            room.clear()
+
+
+# --- an environ as a scope ---------------------------------------------------------------------
+
+
+def scope_from_environ(environ: WSGIEnvironment) -> Scope:
+    """The ASGI scope of a WSGI environ, which it carries as ``scope["aioflask.environ"]``.
+
+    ``path`` is decoded and has ``root_path`` (SCRIPT_NAME) in front, as the ASGI specification
+    wants it: https://asgi.readthedocs.io/en/latest/specs/www.html#http-connection-scope
+    """
+    root_path = _decoded(environ.get("SCRIPT_NAME", ""))
+    path = root_path + _decoded(environ.get("PATH_INFO", ""))
+    version = environ.get("SERVER_PROTOCOL", "HTTP/1.1").partition("/")[2]
+    client, server = environ.get("REMOTE_ADDR"), environ.get("SERVER_NAME")
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.4"},
+        "http_version": version.removesuffix(".0") if version != "1.0" else version,
+        "method": environ.get("REQUEST_METHOD", "GET"),
+        "scheme": environ.get("wsgi.url_scheme", "http"),
+        "path": path,
+        "raw_path": _raw_path(environ) or quote(path).encode("ascii"),
+        "query_string": environ.get("QUERY_STRING", "").encode("latin-1", "replace"),
+        "root_path": root_path,
+        "headers": list(_headers(environ)),
+        "client": (client, int(environ.get("REMOTE_PORT") or 0)) if client else None,
+        "server": (server, int(environ.get("SERVER_PORT") or 0)) if server else None,
+        "aioflask.environ": environ,
+    }
+
+
+def _decoded(text: str) -> str:
+    # PEP 3333 tunnels the bytes of a path through latin-1; as Werkzeug, what is no UTF-8 is shown.
+    return text.encode("latin-1").decode("utf-8", "replace")
+
+
+def _raw_path(environ: WSGIEnvironment) -> bytes:
+    uri = environ.get("RAW_URI") or environ.get("REQUEST_URI") or ""
+    path = uri.partition("?")[0] if uri.startswith("/") else urlsplit(uri).path
+    return quote(path.encode("latin-1", "replace"), "/%:@!$&'()*+,;=~").encode("ascii")
+
+
+def _headers(environ: WSGIEnvironment) -> Iterator[tuple[bytes, bytes]]:
+    for key, value in environ.items():
+        if key.startswith("HTTP_") and key not in ("HTTP_CONTENT_TYPE", "HTTP_CONTENT_LENGTH"):
+            name = key[5:]
+        elif key in ("CONTENT_TYPE", "CONTENT_LENGTH") and value:
+            name = key
+        else:
+            continue
+        text = str(value)
+        try:
+            encoded = text.encode("latin-1")
+        except UnicodeEncodeError:  # No WSGI server makes it, tests write it: as a browser does.
+            encoded = text.encode()
+        yield name.replace("_", "-").lower().encode("latin-1"), encoded

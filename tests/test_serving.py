@@ -1,0 +1,201 @@
+"""app.run() and what stands behind it, against a real server in a process of its own."""
+
+from __future__ import annotations
+
+import socket
+import sys
+import typing as t
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from aioflask import Flask, reloader, serving
+from tests.live import Server
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Server]]:
+    """Start a command in ``tmp_path``; it is stopped at the end of the test."""
+    started: list[Server] = []
+
+    def start(*command: str, **environ: str) -> Server:
+        started.append(Server(tmp_path, *command, **environ))
+        return started[-1]
+
+    yield start
+    for server in started:
+        server.stop()
+
+
+SCRIPT = """\
+from aioflask import Flask
+
+app = Flask(__name__)
+
+@app.get("/")
+def plain():
+    return "{answer}" + app.config.get("SUFFIX", "")
+
+if __name__ == "__main__":
+    app.config["SUFFIX"] = " from main"
+    app.run(port=0{options})
+"""
+
+
+def test_run_serves_the_app_and_says_where(start: t.Any, tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(SCRIPT.format(answer="hello", options=""))
+    server = start("script.py")
+    assert server.get() == (200, "hello from main")
+    assert " * Serving aioflask app 'script'" in server.output
+    assert " * Debug mode: off" in server.output
+    assert " * Running on http://127.0.0.1:" in server.output
+
+
+def test_debug_runs_the_same_script_again_after_a_change(start: t.Any, tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT.format(answer="one", options=", debug=True"))
+    server = start("script.py")
+    # What only the __main__ block does is there too.
+    assert server.shows("one") == (200, "one from main")
+    script.write_text(SCRIPT.format(answer="two", options=", debug=True"))
+    assert server.shows("two") == (200, "two from main")
+    assert server.output.count("Serving aioflask app") == 1
+    assert "script.py. Starting again." in server.output
+
+
+def test_stopping_the_supervisor_stops_its_child(start: t.Any, tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(SCRIPT.format(answer="one", options=", debug=True"))
+    server = start("script.py")
+    server.shows("one")
+    server.process.terminate()
+    assert server.ends() == 0
+    with pytest.raises(ConnectionRefusedError):
+        server.get()
+
+
+def test_a_file_named_in_extra_files_is_watched(start: t.Any, tmp_path: Path) -> None:
+    options = ", debug=True, extra_files=['settings.toml']"
+    text = SCRIPT.format(answer="X", options=options).replace('"X"', "START")
+    (tmp_path / "settings.toml").write_text("one")
+    (tmp_path / "script.py").write_text("START = open('settings.toml').read()\n" + text)
+    server = start("script.py")
+    server.shows("one")
+    (tmp_path / "settings.toml").write_text("two")
+    server.shows("two")
+
+
+def test_without_a_script_it_serves_without_the_reloader(tmp_path: Path) -> None:
+    text = SCRIPT.format(answer="hello", options=", debug=True")
+    server = Server(tmp_path, "-", stdin=text)
+    try:
+        server.shows("hello")
+    finally:
+        server.stop()
+    assert " * No reloader: this Python was not started with a script." in server.output
+
+
+def test_a_script_that_fails_at_first_ends_the_supervisor(start: t.Any, tmp_path: Path) -> None:
+    text = SCRIPT.format(answer="hello", options=", debug=True")
+    stop = "    if __import__('os').environ.get('WERKZEUG_RUN_MAIN'): raise SystemExit(7)\n"
+    (tmp_path / "script.py").write_text(text.replace("    app.run", stop + "    app.run"))
+    assert start("script.py").ends() == 7
+
+
+def test_https_with_a_certificate_made_up_now(start: t.Any, tmp_path: Path) -> None:
+    pytest.importorskip("cryptography")
+    (tmp_path / "script.py").write_text(
+        SCRIPT.format(answer="safe", options=", ssl_context='adhoc'")
+    )
+    server = start("script.py")
+    assert server.address[0] == "https"
+    assert server.get() == (200, "safe from main")
+
+
+def test_https_with_an_ssl_context(start: t.Any, tmp_path: Path) -> None:
+    pytest.importorskip("cryptography")
+    from werkzeug.serving import make_ssl_devcert
+
+    make_ssl_devcert(str(tmp_path / "own"), host="localhost")
+    head = "import ssl\nctx = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)\n"
+    head += "ctx.load_cert_chain('own.crt', 'own.key')\n"
+    text = SCRIPT.format(answer="safe", options=", ssl_context=ctx")
+    (tmp_path / "script.py").write_text(head + text)
+    assert start("script.py").get() == (200, "safe from main")
+
+
+def test_a_port_in_use_is_said_with_what_to_do() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(SystemExit, match=rf"127.0.0.1:{port}: another program.*--port 5001"):
+            serving.run_app(Flask(__name__), "127.0.0.1", port)
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "advice"),
+    [
+        ("127.0.0.1", 70000, "from 0"),
+        ("192.0.2.1", 0, "an address of this machine"),
+    ],
+)
+def test_an_address_that_cannot_be_used_is_said(host: str, port: int, advice: str) -> None:
+    with pytest.raises(SystemExit, match=advice):
+        serving.run_app(Flask(__name__), host, port)
+
+
+@pytest.mark.parametrize(
+    ("options", "advice"),
+    [
+        ({"threaded": False}, "side by side"),
+        ({"processes": 4}, "aioflask run --workers"),
+        ({"workers": 4}, "aioflask run --workers"),
+        ({"request_handler": object}, "asgi_app"),
+        ({"static_files": {"/": "x"}}, "static_folder"),
+        ({"passthrough_errors": True}, "PROPAGATE_EXCEPTIONS"),
+    ],
+)
+def test_an_option_of_werkzeugs_server_is_refused_with_advice(
+    options: dict[str, t.Any], advice: str
+) -> None:
+    with pytest.raises(ValueError, match=advice):
+        serving.run_app(Flask(__name__), "127.0.0.1", 0, **options)
+
+
+def test_an_unknown_option_gets_a_suggestion() -> None:
+    with pytest.raises(TypeError, match=r"'acces_log'\. Did you mean 'access_log'"):
+        serving.run_app(Flask(__name__), "127.0.0.1", 0, acces_log=False)
+    with pytest.raises(TypeError, match=r"'reload'\. Use 'use_reloader'"):
+        serving.run_app(Flask(__name__), "127.0.0.1", 0, reload=True)
+
+
+@pytest.mark.anyio
+async def test_run_on_a_running_loop_says_how_to_serve_there() -> None:
+    with pytest.raises(RuntimeError, match=r"await uvicorn.Server\(uvicorn.Config\(app\)\)"):
+        serving.run_app(Flask(__name__), "127.0.0.1", 0)
+
+
+def test_the_reloader_watches_sources_and_leaves_out_what_is_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = ["app.py", "package/views.py", "elsewhere/library.py"]
+    unseen = ["env/lib/x.py", "node_modules/x.py", ".tox/x.py", "__pycache__/x.py", "made.py"]
+    for name in [*seen, *unseen, "env/pyvenv.cfg", "settings.toml", "notes.txt"]:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.path", [*sys.path[1:], str(tmp_path / "elsewhere")])
+    extra = str(tmp_path / "settings.toml")
+    times = reloader._times([extra, str(tmp_path / "gone.toml")], ["*/made.py"])
+    below = {name for name in times if name.startswith(str(tmp_path))}
+    assert below == {extra, *(str(tmp_path / name) for name in seen)}
+    assert not [name for name in times if "site-packages" in name]
+
+
+def test_requests_wait_while_the_server_starts_again(start: t.Any, tmp_path: Path) -> None:
+    text = SCRIPT.format(answer="one", options=", debug=True")
+    (tmp_path / "script.py").write_text(text)
+    server = start("script.py")
+    server.shows("one")
+    (tmp_path / "script.py").write_text("import time\ntime.sleep(1)\n" + text)
+    server.until(lambda: "Starting again" in server.output)
+    assert server.get() == (200, "one from main")
