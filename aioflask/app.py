@@ -12,7 +12,7 @@ import os
 import sys
 import typing as t
 import weakref
-from collections.abc import Callable, Coroutine, Iterable, ValuesView
+from collections.abc import Callable, Iterable, ValuesView
 from datetime import timedelta
 from urllib.parse import quote
 
@@ -56,9 +56,7 @@ if t.TYPE_CHECKING:
     from .concurrency import Pool
     from .testing import AsyncClient, FlaskClient, FlaskCliRunner
 
-T_shell_context_processor = t.TypeVar(
-    "T_shell_context_processor", bound=ft.ShellContextProcessorCallable
-)
+T_shell = t.TypeVar("T_shell", bound=ft.ShellContextProcessorCallable)
 # Setting one of these on an application changes what its plans were worked out from.
 _PLANNED = frozenset(walk.REPLACEABLE).union(
     """
@@ -71,10 +69,6 @@ _PLANNED = frozenset(walk.REPLACEABLE).union(
 _ANCHOR_SAFE = "%!#$&'()*+,/:;=?@"  # COMPAT: the characters of a fragment that Flask leaves alone
 
 
-def _make_timedelta(value: timedelta | int | None) -> timedelta | None:
-    return timedelta(seconds=value) if isinstance(value, int) else value
-
-
 class Flask(Scaffold):
     """An application: ASGI and WSGI, with Flask's API.
 
@@ -83,44 +77,26 @@ class Flask(Scaffold):
     https://flask.palletsprojects.com/en/stable/api/#flask.Flask
     """
 
-    default_config: t.Mapping[str, t.Any] = ImmutableDict(
-        {
-            "DEBUG": None,
-            "TESTING": False,
-            "PROPAGATE_EXCEPTIONS": None,
-            "SECRET_KEY": None,
-            "SECRET_KEY_FALLBACKS": None,
-            "PERMANENT_SESSION_LIFETIME": timedelta(days=31),
-            "USE_X_SENDFILE": False,
-            "TRUSTED_HOSTS": None,
-            "SERVER_NAME": None,
-            "APPLICATION_ROOT": "/",
-            "SESSION_COOKIE_NAME": "session",
-            "SESSION_COOKIE_DOMAIN": None,
-            "SESSION_COOKIE_PATH": None,
-            "SESSION_COOKIE_HTTPONLY": True,
-            "SESSION_COOKIE_SECURE": False,
-            "SESSION_COOKIE_PARTITIONED": False,
-            "SESSION_COOKIE_SAMESITE": None,
-            "SESSION_REFRESH_EACH_REQUEST": True,
-            "MAX_CONTENT_LENGTH": None,
-            "MAX_FORM_MEMORY_SIZE": 500_000,
-            "MAX_FORM_PARTS": 1_000,
-            "SEND_FILE_MAX_AGE_DEFAULT": None,
-            "TRAP_BAD_REQUEST_ERRORS": None,
-            "TRAP_HTTP_EXCEPTIONS": False,
-            "EXPLAIN_TEMPLATE_LOADING": False,
-            "PREFERRED_URL_SCHEME": "http",
-            "TEMPLATES_AUTO_RELOAD": None,
-            "MAX_COOKIE_SIZE": 4093,
-            "PROVIDE_AUTOMATIC_OPTIONS": True,
-            # Ours: threads for plain functions, how many calls may wait for one before the answer
-            # is 503, and the bytes of one body that may be held in memory.
-            "WORKER_THREADS": 40,
-            "WORKER_QUEUE": 1_000,
-            "MAX_BODY_MEMORY": 16 * 1024 * 1024,
-        }
-    )
+    # fmt: off
+    default_config: t.Mapping[str, t.Any] = ImmutableDict({
+        "DEBUG": None, "TESTING": False, "PROPAGATE_EXCEPTIONS": None,
+        "SECRET_KEY": None, "SECRET_KEY_FALLBACKS": None,
+        "SERVER_NAME": None, "APPLICATION_ROOT": "/", "PREFERRED_URL_SCHEME": "http",
+        "TRUSTED_HOSTS": None, "PROVIDE_AUTOMATIC_OPTIONS": True,
+        "SESSION_COOKIE_NAME": "session", "SESSION_COOKIE_DOMAIN": None,
+        "SESSION_COOKIE_PATH": None, "SESSION_COOKIE_HTTPONLY": True,
+        "SESSION_COOKIE_SECURE": False, "SESSION_COOKIE_PARTITIONED": False,
+        "SESSION_COOKIE_SAMESITE": None, "SESSION_REFRESH_EACH_REQUEST": True,
+        "PERMANENT_SESSION_LIFETIME": timedelta(days=31), "MAX_COOKIE_SIZE": 4093,
+        "MAX_CONTENT_LENGTH": None, "MAX_FORM_MEMORY_SIZE": 500_000, "MAX_FORM_PARTS": 1_000,
+        "SEND_FILE_MAX_AGE_DEFAULT": None, "USE_X_SENDFILE": False,
+        "TRAP_BAD_REQUEST_ERRORS": None, "TRAP_HTTP_EXCEPTIONS": False,
+        "EXPLAIN_TEMPLATE_LOADING": False, "TEMPLATES_AUTO_RELOAD": None,
+        # Ours: threads for plain functions, how many calls may wait for one before the answer
+        # is 503, and the bytes of one body that may be held in memory.
+        "WORKER_THREADS": 40, "WORKER_QUEUE": 1_000, "MAX_BODY_MEMORY": 16 * 1024 * 1024,
+    })
+    # fmt: on
 
     request_class: type[Request] = Request
     response_class: type[Response] = Response
@@ -140,7 +116,7 @@ class Flask(Scaffold):
     secret_key = ConfigAttribute[str | bytes | None]("SECRET_KEY")
     permanent_session_lifetime = ConfigAttribute[timedelta](
         "PERMANENT_SESSION_LIFETIME",
-        get_converter=_make_timedelta,  # type: ignore[arg-type]
+        lambda value: timedelta(seconds=value) if isinstance(value, int) else value,
     )
 
     _got_first_request = False
@@ -186,9 +162,8 @@ class Flask(Scaffold):
 
     def _add_static_route(self, static_host: str | None, host_matching: bool) -> None:
         assert bool(static_host) == host_matching, (
-            f"static_host={static_host!r} does not go with host_matching={host_matching}. With host"
-            " matching the static route needs a host, without it there is none: pass both, or"
-            " neither, or static_folder=None."
+            f"static_host={static_host!r} does not go with host_matching={host_matching}. Pass"
+            " both, or neither, or static_folder=None."
         )
         # The view must not hold the application: a cycle would keep a dropped one alive.
         self_ref = weakref.ref(self)
@@ -196,12 +171,8 @@ class Flask(Scaffold):
         def static(filename: str) -> Response:
             return t.cast(Flask, self_ref()).send_static_file(filename)
 
-        self.add_url_rule(
-            f"{self.static_url_path}/<path:filename>",
-            endpoint="static",
-            host=static_host,
-            view_func=static,
-        )
+        rule = f"{self.static_url_path}/<path:filename>"
+        self.add_url_rule(rule, "static", static, host=static_host)
 
     def __setattr__(self, name: str, value: t.Any) -> None:
         object.__setattr__(self, name, value)
@@ -294,9 +265,8 @@ class Flask(Scaffold):
         """Make `jinja_env` from `jinja_options` and the configuration."""
         options = dict(self.jinja_options)
         options.setdefault("autoescape", self.select_jinja_autoescape)
-        if "auto_reload" not in options:
-            auto_reload = self.config["TEMPLATES_AUTO_RELOAD"]
-            options["auto_reload"] = self.debug if auto_reload is None else auto_reload
+        auto_reload = self.config["TEMPLATES_AUTO_RELOAD"]
+        options.setdefault("auto_reload", self.debug if auto_reload is None else auto_reload)
         env = self.jinja_environment(self, **options)
         # The context has request, session and g too, but imported templates see globals alone.
         env.globals.update(
@@ -441,7 +411,7 @@ class Flask(Scaffold):
         return f
 
     @setupmethod
-    def shell_context_processor(self, f: T_shell_context_processor) -> T_shell_context_processor:
+    def shell_context_processor(self, f: T_shell) -> T_shell:
         """Call ``f()`` for the names that the interactive shell starts with."""
         self.shell_context_processors.append(f)
         return f
@@ -729,9 +699,7 @@ class Flask(Scaffold):
             return self.async_to_sync(func)
         return func
 
-    def async_to_sync(
-        self, func: Callable[..., Coroutine[t.Any, t.Any, t.Any]]
-    ) -> Callable[..., t.Any]:
+    def async_to_sync(self, func: Callable[..., t.Any]) -> Callable[..., t.Any]:
         """Return a plain function that runs ``func`` on the request's loop and waits for it."""
         return async_to_sync(func)
 
@@ -759,7 +727,9 @@ class Flask(Scaffold):
         """Make a client with Flask's plain calls; see `aioflask.testing.FlaskClient`."""
         cls = self.test_client_class
         if cls is None:
-            from .testing import FlaskClient as cls
+            from .testing import FlaskClient
+
+            cls = FlaskClient
         return cls(self, self.response_class, use_cookies=use_cookies, **kwargs)
 
     def async_client(self, **kwargs: t.Any) -> AsyncClient:
@@ -772,7 +742,9 @@ class Flask(Scaffold):
         """Make a runner for this application's commands."""
         cls = self.test_cli_runner_class
         if cls is None:
-            from .testing import FlaskCliRunner as cls
+            from .testing import FlaskCliRunner
+
+            cls = FlaskCliRunner
         return cls(self, **kwargs)
 
     def run(
@@ -791,11 +763,8 @@ class Flask(Scaffold):
         from . import cli, serving
 
         if os.environ.get("FLASK_RUN_FROM_CLI") == "true":
-            self.logger.warning(
-                "app.run() was called while the command line imports %r, and does nothing: it would"
-                " block the command. Write it below `if __name__ == '__main__':`.",
-                self.import_name,
-            )
+            say = "app.run() does nothing while a command imports %r, which it would block."
+            self.logger.warning(f"{say} Call it below `if __name__ == '__main__':`.", self.name)
             return
         if get_load_dotenv(load_dotenv):
             cli.load_dotenv()

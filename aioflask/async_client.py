@@ -12,8 +12,7 @@ from inspect import isawaitable
 
 import anyio
 
-from .exchange import PIECE, Exchange
-from .testing import NO_SESSION
+from .exchange import NO_SESSION, PIECE, Exchange
 
 try:
     import httpx
@@ -178,9 +177,9 @@ class ASGITransport(httpx.AsyncBaseTransport):
         exchange = Exchange(self.app, self._scope(request), body, self.raise_app_exceptions)
         if self._tasks is None:
             exchange.ahead = float("inf")
-            await exchange.run()
+            await self._run(exchange, body)
         else:
-            self._tasks.start_soon(self._run, exchange)
+            self._tasks.start_soon(self._run, exchange, body)
         try:
             await exchange.begin()
         except anyio.get_cancelled_exc_class():
@@ -191,12 +190,14 @@ class ASGITransport(httpx.AsyncBaseTransport):
         stream = _Stream(exchange)
         return httpx.Response(status or 500, headers=exchange.headers, stream=stream)
 
-    async def _run(self, exchange: Exchange) -> None:
+    async def _run(self, exchange: Exchange, body: t.AsyncGenerator[bytes, None]) -> None:
         self._open.add(exchange)
         try:
             await exchange.run()
         finally:
             self._open.discard(exchange)
+            with contextlib.suppress(Exception):
+                await body.aclose()
 
     def _scope(self, request: httpx.Request) -> Scope:
         url = request.url

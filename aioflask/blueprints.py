@@ -42,11 +42,7 @@ class BlueprintSetupState:
     """
 
     def __init__(
-        self,
-        blueprint: Blueprint,
-        app: Flask,
-        options: dict[str, t.Any],
-        first_registration: bool,
+        self, blueprint: Blueprint, app: Flask, options: dict[str, t.Any], first_registration: bool
     ) -> None:
         self.app = app
         self.blueprint = blueprint
@@ -180,11 +176,8 @@ class Blueprint(Scaffold):
         self._got_registered_once = True
         state = self.make_setup_state(app, options, first)
         if self.has_static_folder:
-            state.add_url_rule(
-                f"{self.static_url_path}/<path:filename>",
-                endpoint="static",
-                view_func=self.send_static_file,
-            )
+            rule = f"{self.static_url_path}/<path:filename>"
+            state.add_url_rule(rule, "static", self.send_static_file)
         self._merge_blueprint_funcs(app, name)
         for deferred in self.deferred_functions:
             deferred(state)
@@ -233,15 +226,8 @@ class Blueprint(Scaffold):
         """Record a URL rule; see `Flask.add_url_rule`. Neither name may contain a dot."""
         _refuse_dot("'endpoint'", endpoint or "")
         _refuse_dot("The view function's name", getattr(view_func, "__name__", ""))
-        self.record(
-            lambda state: state.add_url_rule(
-                rule,
-                endpoint,
-                view_func,
-                provide_automatic_options=provide_automatic_options,
-                **options,
-            )
-        )
+        options["provide_automatic_options"] = provide_automatic_options
+        self.record(lambda state: state.add_url_rule(rule, endpoint, view_func, **options))
 
     # -- what concerns the whole application ---------------------------------------------------
 

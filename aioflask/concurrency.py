@@ -255,7 +255,8 @@ class Job:
         """Do the work; called by the thread."""
         outer, _thread.job = _thread.job, self
         try:
-            if not getattr(self.waiter, "cancel_requested", False):  # Nobody waits for work that was not begun.
+            # A request that was cancelled while it queued is not begun any more.
+            if self.load is None or not getattr(self.waiter, "cancel_requested", False):
                 self.value = self.work(self)
         except BaseException as error:
             self.error = error

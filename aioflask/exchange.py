@@ -7,7 +7,6 @@ Follows https://asgi.readthedocs.io/en/latest/specs/www.html
 
 from __future__ import annotations
 
-import contextlib
 import typing as t
 from collections import deque
 
@@ -21,6 +20,12 @@ PIECE = 65_536
 
 _AHEAD = 16
 """How many pieces of a response the app may be ahead of its reader."""
+
+NO_SESSION = (
+    "Session backend did not open a session. The default one needs a secret:"
+    ' app.config["SECRET_KEY"] = "..."'
+)
+"""What both clients say when ``session_transaction`` finds no session."""
 
 _GRACE = 1.0
 """How many seconds an app has to notice that its client is gone, before it is cancelled."""
@@ -41,7 +46,7 @@ class Exchange:
         self,
         app: ASGIApplication,
         scope: Scope,
-        body: t.AsyncGenerator[bytes, None],
+        body: t.AsyncIterator[bytes],
         raise_app_exceptions: bool = True,
     ) -> None:
         self.app, self.scope = app, scope
@@ -72,8 +77,6 @@ class Exchange:
         finally:
             self.done = True
             self._tell()
-            with contextlib.suppress(Exception):
-                await self._body.aclose()
 
     async def begin(self) -> None:
         """Wait until the response has begun, that is for its first body message, or its end."""

@@ -198,7 +198,7 @@ class Scaffold:
             )
         # send_file would ask the application; a blueprint may have an answer of its own.
         max_age = self.get_send_file_max_age(filename)
-        return t.cast("Response", send_from_directory(folder, filename, max_age=max_age))
+        return send_from_directory(folder, filename, max_age=max_age)
 
     def open_resource(
         self, resource: str, mode: str = "rb", encoding: str | None = "utf-8"
@@ -400,8 +400,8 @@ def _find_package_path(import_name: str) -> str:
     places = root.submodule_search_locations
     if not places:
         return os.path.dirname(root.origin or "")
-    if root.origin not in (None, "namespace"):
-        return os.path.dirname(os.path.dirname(t.cast(str, root.origin)))
+    if root.origin is not None and root.origin != "namespace":
+        return os.path.dirname(os.path.dirname(root.origin))
     # A namespace package lives in several places; take the one that holds the sub-package.
     spec = find_spec(import_name)
     place = next(iter(places))

@@ -226,6 +226,8 @@ class FlaskClient(werkzeug.test.Client):
         with ctx:
             session = _off_loop(interface.open_session)(app, ctx.request)
         if session is None:
+            from .exchange import NO_SESSION
+
             raise RuntimeError(NO_SESSION)
         ctx._session = session
         yield session
@@ -322,12 +324,6 @@ class FlaskClient(werkzeug.test.Client):
     def __exit__(self, *exc_info: t.Any) -> None:
         self.preserve_context = False
         self._context_stack.close()
-
-
-NO_SESSION = (
-    "Session backend did not open a session. The default one needs a secret:"
-    ' app.config["SECRET_KEY"] = "..."'
-)
 
 
 def _off_loop(method: t.Callable[..., t.Any]) -> t.Callable[..., t.Any]:

@@ -8,6 +8,7 @@ https://flask.palletsprojects.com/en/stable/lifecycle/.
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import re
 import sys
@@ -158,7 +159,10 @@ def match(ctx: AppContext) -> Plan:
         if found is not None:
             request.url_rule, request.view_args = found
             return _planned(ctx)
-    ctx.match_request()
+    try:
+        ctx.match_request()
+    except Exception as error:  # A converter's own, which is raised in the view's place.
+        request.routing_exception = error
     return _planned(ctx)
 
 
@@ -645,6 +649,8 @@ async def end(
     """Leave a request's context. A test client, or a stream of the response, may keep it."""
     environ = t.cast(t.Any, ctx.request.scope).get("aioflask.environ")
     if environ is not None and (preserve := environ.get("werkzeug.debug.preserve_context")):
+        with contextlib.suppress(HTTPException):  # Whoever keeps the context may read the body.
+            await _await_on_loop(ctx, ctx.request.load_body)
         preserve(ctx)
     if response is not None and response._plain is None:
         body = response.response
@@ -668,7 +674,10 @@ async def cross(ctx: AppContext) -> Response:
             coro.close()
             return await _refuse(ctx, error)
     ctx._own_context = True
-    return t.cast("Response", await InContext(context, respond, ctx))
+    try:
+        return t.cast("Response", await InContext(context, respond, ctx))
+    finally:
+        ctx._own_context = False
 
 
 async def _refuse(ctx: AppContext, error: PoolFull) -> Response:

@@ -105,7 +105,7 @@ class Request(_WerkzeugRequest):
         """
         if cls.__init__ is Request.__init__:
             self = cls.__new__(cls)
-            self.method = scope["method"]
+            self.method = scope["method"].upper()
         else:  # COMPAT: a class with a constructor of its own expects Werkzeug's argument.
             self = cls(scope.get("aioflask.environ") or build_environ(scope))
         self.scope = scope
@@ -406,7 +406,7 @@ def build_environ(scope: Scope) -> WSGIEnvironment:
     query = scope.get("query_string", b"").decode("latin-1")
     uri = raw_path.decode("latin-1") + ("?" + query if query else "")
     environ: WSGIEnvironment = {
-        "REQUEST_METHOD": scope["method"],
+        "REQUEST_METHOD": scope["method"].upper(),
         "SCRIPT_NAME": root.encode().decode("latin-1"),
         "PATH_INFO": path.encode("utf-8", "surrogateescape").decode("latin-1"),
         "QUERY_STRING": query,

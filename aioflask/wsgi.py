@@ -14,7 +14,10 @@ from collections import deque
 from collections.abc import AsyncIterable, Iterable, Iterator
 from urllib.parse import quote, urlsplit
 
-from .concurrency import async_to_sync, background_loop, iscoroutinefunction, on_loop
+from . import walk
+from .concurrency import background_loop, complete, on_loop
+from .helpers import ContextStream
+from .plan import plan_for
 
 if t.TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -49,46 +52,47 @@ def wsgi_app(
             "    right: await app(scope, receive, send), or app.async_client() in a test"
         )
     ctx = app.request_context(environ)
+    ctx._tokens = [ctx._activate()]
     error: BaseException | None = None
+    body: t.Any = None
     try:
         try:
-            _open_async_session(app, ctx)
-            ctx.push()
+            complete(_begin(ctx))
             # Off the loop the walk is driven to its end by this thread and gives a value.
-            response = app.full_dispatch_request()
+            response: Response = app.full_dispatch_request()
+            body = response.response
         except Exception as e:
             error = e
             response = app.handle_exception(e)
         except BaseException as e:
             error = e
             raise
-        return _answer(response, environ, start_response)
+        if isinstance(response.response, AsyncIterable):
+            response.response = AsyncBody(response.response)
+        return response(environ, start_response)
     finally:
-        if (preserve := environ.get("werkzeug.debug.preserve_context")) is not None:
-            preserve(ctx)
-        if error is not None and app.should_ignore_error(error):
-            error = None
-        ctx.pop(error)
+        _end(ctx, environ, body, error)
 
 
-def _open_async_session(app: Flask, ctx: AppContext) -> None:
-    """Await what `AppContext.push`, which is plain code, could not."""
-    interface: t.Any = app.session_interface
-    if iscoroutinefunction(interface.open_session):
-        token = ctx._activate()
-        try:
-            session = async_to_sync(interface.open_session)(app, ctx.request)
-            ctx._session = interface.make_null_session(app) if session is None else session
-        finally:
-            ctx._deactivate(token)
+async def _begin(ctx: AppContext) -> None:
+    try:
+        ctx.match_request()
+    finally:  # What fails from here on is answered by the walk.
+        ctx.plan = plan_for(ctx)
+    await walk.begin(ctx)
 
 
-def _answer(
-    response: Response, environ: WSGIEnvironment, start_response: StartResponse
-) -> Iterable[bytes]:
-    if isinstance(response.response, AsyncIterable):
-        response.response = AsyncBody(response.response)
-    return response(environ, start_response)
+def _end(
+    ctx: AppContext, environ: WSGIEnvironment, body: t.Any, error: BaseException | None
+) -> None:
+    if (preserve := environ.get("werkzeug.debug.preserve_context")) is not None:
+        preserve(ctx)
+    if isinstance(body, ContextStream) and body.keep(ctx):
+        ctx._deactivate(t.cast("list[t.Any]", ctx._tokens).pop())
+        return
+    if error is not None and ctx.app.should_ignore_error(error):
+        error = None
+    ctx.pop(error)
 
 
 class AsyncBody(Iterator[t.Any]):
@@ -125,10 +129,19 @@ class AsyncBody(Iterator[t.Any]):
     def close(self) -> None:
         """Close the source where it stands, and wait for its ``finally`` blocks."""
         self._closing = True
-        if self._started and not self._ended:
-            background_loop().loop.call_soon_threadsafe(self._cancel)
+        if not self._started:
+            self._started = self._ended = True
+            if hasattr(self._source, "aclose"):
+                background_loop().run(self._source.aclose(), self._context)
+        elif not self._ended:
+            call_soon = background_loop().loop.call_soon_threadsafe
             with self._changed:
-                self._changed.wait_for(lambda: self._ended)
+                if self._room is not None:
+                    call_soon(self._room.set)
+                # A source that is about to end does so in peace; one that waits is cancelled.
+                if not self._changed.wait_for(lambda: self._ended, 1):
+                    call_soon(self._cancel)
+                    self._changed.wait_for(lambda: self._ended)
 
     def _cancel(self) -> None:
         if self._task is not None:
@@ -158,7 +171,7 @@ class AsyncBody(Iterator[t.Any]):
         with self._changed:
             self._pieces.append(piece)
             self._changed.notify_all()
-        while len(self._pieces) >= _AHEAD:
+        while len(self._pieces) >= _AHEAD and not self._closing:
             await room.wait()
             room.clear()
 

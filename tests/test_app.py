@@ -179,7 +179,7 @@ def test_static_files_are_served_below_their_url(tmp_path: Path) -> None:
     (tmp_path / "static" / "a.css").write_text("a {}", "utf-8")
     app = aioflask.Flask("app_test", root_path=str(tmp_path))
     with app.test_client().get("/static/a.css") as response:
-        assert response.text == "a {}"
+        assert response.get_data() == b"a {}"
     assert app.test_client().get("/static/b.css").status_code == 404
     with app.test_request_context():
         assert app.url_for("static", filename="a.css") == "/static/a.css"

@@ -220,12 +220,12 @@ def test_url_values_and_defaults_of_a_blueprint(app: aioflask.Flask) -> None:
 
     @part.url_defaults
     def add_language(endpoint: str, values: dict[str, object]) -> None:
-        values.setdefault("lang", aioflask.g.lang)
+        values.setdefault("lang", aioflask.g.get("lang"))
 
     @part.url_value_preprocessor
     def pull_language(endpoint: str | None, values: dict[str, object] | None) -> None:
         assert values is not None
-        aioflask.g.lang = values.pop("lang")
+        aioflask.g.setdefault("lang", values.pop("lang"))
 
     @part.route("/")
     def index() -> str:
@@ -259,7 +259,7 @@ def test_a_later_change_of_the_blueprints_handlers_does_not_reach_the_app(
     app: aioflask.Flask,
 ) -> None:
     part = aioflask.Blueprint("part", "blueprint_test")
-    part.errorhandler(404)(where)
+    part.errorhandler(404)(lambda error: "handled")
     app.register_blueprint(part)
     part.error_handler_spec[None][404].clear()
     assert app.error_handler_spec["part"][404]
@@ -312,7 +312,7 @@ def test_static_files_and_templates_of_a_blueprint(app: aioflask.Flask, tmp_path
     app.register_blueprint(part)
     client = app.test_client()
     with client.get("/part/files/a.txt") as response:
-        assert response.text == "css"
+        assert response.get_data() == b"css"
     assert client.get("/part/").text == "part"
     with app.test_request_context():
         assert aioflask.url_for("part.static", filename="a.txt") == "/part/files/a.txt"

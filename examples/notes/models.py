@@ -101,13 +101,18 @@ def init_app(app: Flask) -> None:
     """Make the database if it is not there, and the engine that the `async def` views use."""
     path = Path(app.config["DATABASE"])
     path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch(0o600)  # for its owner alone: the key that signs sessions is in it
     url = URL.create("sqlite", database=str(path))
     first_start(app, create_engine(url, poolclass=NullPool))
 
     # Opening SQLite costs a millisecond. Keeping nothing open means that there is nothing to close
     # at shutdown and that the engine belongs to no event loop. With a database server, leave the
     # pool to SQLAlchemy.
-    engine = create_async_engine(url.set(drivername="sqlite+aiosqlite"), poolclass=NullPool)
+    engine = create_async_engine(
+        url.set(drivername="sqlite+aiosqlite"),
+        poolclass=NullPool,
+        connect_args={"timeout": 30},  # SQLite has one writer at a time; seconds the others wait
+    )
     event.listen(engine.sync_engine, "connect", on_connect)
     app.extensions["notes"] = async_sessionmaker(engine, expire_on_commit=False)
 

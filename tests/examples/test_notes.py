@@ -135,6 +135,7 @@ def test_the_first_start_makes_up_a_password_and_logs_it(
     credentials = {"name": name, "password": password}
     assert app.test_client().post("/api/session", json=credentials).json == {"user": "ada"}
 
+    assert Path(database).stat().st_mode & 0o777 == 0o600
     again = create_app({"DATABASE": database})
     assert len(caplog.records) == 1
     assert again.secret_key == app.secret_key
