@@ -29,7 +29,7 @@ from .concurrency import async_to_sync, complete, iscoroutinefunction, on_loop
 from .config import Config, ConfigAttribute
 from .ctx import AppContext, RequestContext, _AppCtxGlobals
 from .globals import _active_request, _cv_app, g, request, session
-from .helpers import get_debug_flag, get_flashed_messages, get_load_dotenv
+from .helpers import get_debug_flag, get_flashed_messages
 from .json.provider import DefaultJSONProvider, JSONProvider
 from .logging import create_logger
 from .routing import FastMap
@@ -64,7 +64,7 @@ _PLANNED = frozenset(walk.REPLACEABLE).union(
     teardown_request_funcs teardown_appcontext_funcs template_context_processors
     url_value_preprocessors url_default_functions request_class response_class session_interface
     json config subdomain_matching create_url_adapter ensure_sync async_to_sync
-    """.split()  # noqa: SIM905 - a list would have twenty lines
+    """.split()
 )
 _ANCHOR_SAFE = "%!#$&'()*+,/:;=?@"  # COMPAT: the characters of a fragment that Flask leaves alone
 
@@ -595,12 +595,16 @@ class Flask(Scaffold):
         if scope["type"] != "http":
             await lifespan.other_than_http(self, scope, receive, send)
             return
-        ctx = AppContext(self, request=self.request_class.from_scope(scope, receive))
-        token = ctx._activate()
+        request = self.request_class.from_scope(scope, receive)
+        ctx = AppContext(self, request=request)
+        outer = _cv_app.get(None)
+        if outer is not None and outer.app is self:
+            ctx._outer = outer
+        token = _cv_app.set(ctx)
         ctx._tokens = [token]
         try:
             try:
-                needs = walk.match(ctx)
+                needs = walk.match(ctx, scope)
                 if needs.crosses or needs.begins or needs.replaced:
                     response = await walk.cross(ctx)
                 else:
@@ -609,10 +613,15 @@ class Flask(Scaffold):
                     except BaseException as error:
                         response = await walk.fail(ctx, error)
                     else:
-                        if needs.tears_down or ctx.holds_something or response._plain is None:
+                        if (
+                            needs.tears_down
+                            or response._plain is None
+                            or "aioflask.environ" in scope
+                            or request._leaves_something
+                        ):
                             await walk.end(ctx, None, response)
             finally:
-                ctx._tokens.remove(token)
+                ctx._tokens.pop()
                 _cv_app.reset(token)
             await response.send_asgi(ctx, send)
         finally:
@@ -758,29 +767,11 @@ class Flask(Scaffold):
         """Serve on uvicorn, by default where ``SERVER_NAME`` says or on 127.0.0.1:5000.
 
         ``debug`` wins over ``FLASK_DEBUG``, which wins over the configuration. Options go to
-        `aioflask.serving.run`.
+        `aioflask.serving.run_app`.
         """
-        from . import cli, serving
+        from .serving import run_flask_app
 
-        if os.environ.get("FLASK_RUN_FROM_CLI") == "true":
-            say = "app.run() does nothing while a command imports %r, which it would block."
-            self.logger.warning(f"{say} Call it below `if __name__ == '__main__':`.", self.name)
-            return
-        if get_load_dotenv(load_dotenv):
-            cli.load_dotenv()
-            if "FLASK_DEBUG" in os.environ:
-                self.debug = get_debug_flag()
-        if debug is not None:
-            self.debug = bool(debug)
-        name, _, name_port = (self.config.get("SERVER_NAME") or "").partition(":")
-        port = int(name_port or 5000) if port is None else int(port)
-        options.setdefault("use_reloader", self.debug)
-        options.setdefault("use_debugger", self.debug)
-        cli.show_server_banner(self.debug, self.name)
-        try:
-            serving.run_app(self, host or name or "127.0.0.1", port, **options)
-        finally:
-            self._got_first_request = False  # so that a shell can add routes and run it again
+        run_flask_app(self, host, port, debug, load_dotenv, **options)
 
 
 def _where(view_func: ft.RouteCallable) -> str:

@@ -43,19 +43,20 @@ class BodyTooLarge(RequestEntityTooLarge):
 class Body:
     """The body of one request, read piece by piece from ASGI's ``receive``."""
 
-    __slots__ = ("unread", "_receive", "complete", "received", "request")
+    __slots__ = ("_receive", "complete", "length", "received", "request", "unread")
 
-    def __init__(self, request: t.Any, receive: t.Any, expected: bool) -> None:
+    def __init__(self, request: t.Any, receive: t.Any, length: bytes | None) -> None:
         self.request = request
         self._receive = receive
         self.unread = b""
         self.received = 0
-        self.complete = not expected
+        self.length = int(length) if length is not None and length.isdigit() else None
+        """Bytes, as Content-Length says, or None."""
+        self.complete = self.length == 0
 
     def check_announced(self, limit: int | None, setting: str) -> None:
         """Refuse by Content-Length, before the client has sent anything."""
-        length = self.request.content_length
-        if limit is not None and length is not None and length > limit:
+        if limit is not None and self.length is not None and self.length > limit:
             raise BodyTooLarge(setting, limit)
 
     async def read_piece(self) -> bytes:
@@ -121,14 +122,17 @@ class BodyFile(io.RawIOBase):
         self._body = body
 
     def readable(self) -> bool:
+        """Yes."""
         return True
 
     def readinto(self, buffer: t.Any) -> int:
+        """Fill a buffer with what is there, and return how many bytes that is."""
         piece = async_to_sync(self._body.read_up_to)(len(buffer))
         buffer[: len(piece)] = piece
         return len(piece)
 
     def readall(self) -> bytes:
+        """All that is left, within the limits."""
         return async_to_sync(self._body.read)()
 
 

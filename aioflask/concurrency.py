@@ -58,7 +58,7 @@ def iscoroutinefunction(func: t.Any) -> bool:
         func = func.func
     if inspect.isroutine(func) or isinstance(func, type):
         return inspect.iscoroutinefunction(func)
-    return inspect.iscoroutinefunction(getattr(type(func), "__call__", None))
+    return inspect.iscoroutinefunction(getattr(type(func), "__call__", None))  # noqa: B004
 
 
 def nonblocking(func: F) -> F:
@@ -315,6 +315,7 @@ class Job:
         ctx = context.get(_cv_app)
         if ctx is not None:
             ctx._waiting, self.waiting = self, True
+        reply: tuple[t.Any, BaseException | None]
         try:
             reply = (await InContext(context, crossing.func, *crossing.args), None)
         except BaseException as error:
@@ -340,7 +341,7 @@ def step_in(context: Context, coro: t.Coroutine[t.Any, t.Any, T], job: Job) -> T
         try:
             step, value = coro.send, job.cross(crossing)
         except BaseException as error:
-            step, value = coro.throw, error  # type: ignore[assignment]
+            step, value = coro.throw, error
 
 
 # --- one context on the loop -------------------------------------------------------------------
@@ -493,9 +494,11 @@ class Pool(_Workers):
     ``busy`` and ``queued`` are gauges. Every method belongs to the loop's thread.
     """
 
-    def __init__(self, size: int, queue_size: int, name: str = "aioflask-worker") -> None:
+    def __init__(self, size: int, queue_size: int, purpose: str = "worker") -> None:
         loop = _get_running_loop()
-        super().__init__(name, _AsyncioHome(loop) if loop else _TrioHome(_here()))
+        home = _AsyncioHome(loop) if loop else _TrioHome(_here())
+        super().__init__(f"aioflask-{purpose}", home)
+        self.purpose = purpose
         self.size = max(1, size)
         self.queue_size = max(0, queue_size)
         self.load = _Load()
@@ -524,7 +527,7 @@ class Pool(_Workers):
         """Run ``work(job)`` on a thread. :raises PoolFull: see :meth:`submit`."""
         job = Job(self.home, work)
         self.submit(job)
-        return t.cast(T, await job.outcome())
+        return await job.outcome()  # type: ignore[no-any-return]
 
     def lane(self) -> Lane:
         """The lane for one more request: an idle one, a new one, or the least busy."""
@@ -540,13 +543,13 @@ class Pool(_Workers):
 
 def pool_of(app: Flask, purpose: str = "worker") -> Pool:
     """The app's pool on the running loop: ``"worker"`` for views, ``"stream"`` for streams."""
-    here = _here()
+    here = _get_running_loop() or _here()
     for pool in app._pools:
-        if pool.home.loop is here and pool.name.endswith(purpose):
+        if pool.home.loop is here and pool.purpose == purpose:
             return pool
     app._pools[:] = [pool for pool in app._pools if not pool.home.is_closed]
     config = app.config
-    pool = Pool(config["WORKER_THREADS"], config["WORKER_QUEUE"], f"aioflask-{purpose}")
+    pool = Pool(config["WORKER_THREADS"], config["WORKER_QUEUE"], purpose)
     app._pools.append(pool)
     return pool
 
@@ -603,7 +606,7 @@ def _wait_for(crossing: Crossing) -> t.Any:
 
 
 def _is_live(home: t.Any) -> bool:
-    return isinstance(home, _TrioHome) and not home.is_closed or (
+    return (isinstance(home, _TrioHome) and not home.is_closed) or (
         isinstance(home, _AsyncioHome) and home.loop.is_running()
     )
 
@@ -612,9 +615,7 @@ async def _call(func: t.Callable[..., t.Any], args: t.Iterable[t.Any]) -> t.Any:
     return await func(*args)
 
 
-async def _settle(
-    future: concurrent.futures.Future[T], coro: t.Awaitable[T]
-) -> None:
+async def _settle(future: concurrent.futures.Future[T], coro: t.Awaitable[T]) -> None:
     """Hand the outcome of a coroutine to a thread that waits for it."""
     try:
         future.set_result(await coro)
@@ -660,7 +661,7 @@ def complete(coro: t.Coroutine[t.Any, t.Any, T]) -> t.Any:
         try:
             step, value = coro.send, _wait_for(crossing)
         except BaseException as error:
-            step, value = coro.throw, error  # type: ignore[assignment]
+            step, value = coro.throw, error
 
 
 # --- the loop of a process that has none --------------------------------------------------------

@@ -78,33 +78,46 @@ class _GlobalsProxy(_Proxy):
     __slots__ = ()
 
     def __getattr__(self, name: str) -> t.Any:
-        return getattr(_active().g, name)
+        ctx = _cv_app.get(None) or _active()
+        return getattr(ctx._g or ctx.g, name)
 
     def __setattr__(self, name: str, value: t.Any) -> None:
-        setattr(_active().g, name, value)
+        ctx = _cv_app.get(None) or _active()
+        setattr(ctx._g or ctx.g, name, value)
 
 
 class _RequestProxy(_Proxy):
     __slots__ = ()
 
     def __getattr__(self, name: str) -> t.Any:
-        return getattr(_active_request()._request, name)
+        ctx = _cv_app.get(None)
+        if ctx is None or ctx._request is None:
+            raise RuntimeError(_no_req_msg)
+        return getattr(ctx._request, name)
 
 
 class _SessionProxy(_Proxy):
     __slots__ = ()
 
     def __getattr__(self, name: str) -> t.Any:
-        return getattr(_active_request().session, name)
+        return getattr(_open(_cv_app.get(None)), name)
 
     def __getitem__(self, key: str) -> t.Any:
-        return _active_request().session[key]
+        return _open(_cv_app.get(None))[key]
 
     def __setitem__(self, key: str, value: t.Any) -> None:
-        _active_request().session[key] = value
+        _open(_cv_app.get(None))[key] = value
 
     def __contains__(self, key: object) -> bool:
-        return key in _active_request().session
+        return key in _open(_cv_app.get(None))
+
+
+def _open(ctx: AppContext | None) -> SessionMixin:
+    session = ctx._session_if_open if ctx is not None else None
+    if session is None:
+        return _active_request().session
+    session.accessed = True
+    return session
 
 
 app_ctx = t.cast("AppContext", LocalProxy(_active, unbound_message=_no_app_msg))

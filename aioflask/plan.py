@@ -11,10 +11,11 @@ import typing as t
 from . import concurrency, signals
 from .concurrency import iscoroutinefunction, needs_thread
 from .sessions import SecureCookieSessionInterface
+from .signals import WalkSignal
 
 if t.TYPE_CHECKING:
     from .app import Flask
-    from .ctx import AppContext
+    from .wrappers import Request
 
 REPLACEABLE = frozenset(
     "full_dispatch_request preprocess_request dispatch_request handle_user_exception"
@@ -50,7 +51,7 @@ class Group(t.NamedTuple):
     functions: tuple[Func, ...]
 
 
-def group(functions: t.Iterable[Func]) -> tuple[Group, ...]:
+def grouped(functions: t.Iterable[Func]) -> tuple[Group, ...]:
     """Put neighbours of the same colour together, so that they cross together."""
     groups: list[Group] = []
     for function in functions:
@@ -75,23 +76,8 @@ def has_lazy_session(app: Flask) -> bool:
     )
 
 
-def _shape(app: Flask, endpoint: str | None, scopes: tuple[str | None, ...]) -> list[t.Any]:
-    """All that a plan depends on, for comparing. PERF: an empty registry costs a truth test."""
-    shape: list[t.Any] = [app.view_functions.get(endpoint)]  # type: ignore[arg-type]
-    for registry in (
-        app.url_value_preprocessors,
-        app.before_request_funcs,
-        app.after_request_funcs,
-        app.teardown_request_funcs,
-    ):
-        if registry:
-            shape += [registry.get(scope) for scope in scopes]
-    if app.teardown_appcontext_funcs:
-        shape.append(app.teardown_appcontext_funcs)
-    for signal in OF_A_REQUEST:
-        if signal.receivers:
-            shape.append(set(signal.receivers))
-    return shape
+def _listeners() -> list[set[t.Any]]:
+    return [set(signal.receivers) for signal in OF_A_REQUEST]
 
 
 class Plan:
@@ -101,13 +87,16 @@ class Plan:
         "after",
         "before",
         "begins",
+        "copies",
         "crosses",
         "lazy_session",
+        "listeners",
+        "lists",
         "on_thread",
         "preprocessors",
+        "registries",
         "replaced",
-        "scopes",
-        "shape",
+        "sizes",
         "teardown_appcontext",
         "teardown_request",
         "tears_down",
@@ -119,17 +108,28 @@ class Plan:
     def __init__(self, app: Flask, endpoint: str | None, blueprints: list[str]) -> None:
         outward: tuple[str | None, ...] = (*blueprints, None)
         inward = outward[::-1]
-        self.scopes = outward
-        self.shape = [_copied(item) for item in _shape(app, endpoint, outward)]
+        # One that is set anew on the app makes the app forget its plans.
+        registries: tuple[t.Any, ...] = (
+            app.url_value_preprocessors,
+            app.before_request_funcs,
+            app.after_request_funcs,
+            app.teardown_request_funcs,
+        )
+        self.registries = registries
+        self.sizes = tuple(map(len, registries))
+        self.lists = [r[scope] for r in registries for scope in outward if scope in r]
+        self.lists.append(app.teardown_appcontext_funcs)
+        self.copies = [functions.copy() for functions in self.lists]
+        self.listeners = _listeners() if WalkSignal.in_use else None
 
         def gather(registry: t.Any, scopes: t.Any, step: int = 1) -> tuple[Group, ...]:
-            return group(f for scope in scopes for f in registry.get(scope, ())[::step])
+            return grouped(f for scope in scopes for f in registry.get(scope, ())[::step])
 
         self.preprocessors = gather(app.url_value_preprocessors, inward)
         self.before = gather(app.before_request_funcs, inward)
         self.after = gather(app.after_request_funcs, outward, -1)
         self.teardown_request = gather(app.teardown_request_funcs, outward, -1)
-        self.teardown_appcontext = group(app.teardown_appcontext_funcs[::-1])
+        self.teardown_appcontext = grouped(app.teardown_appcontext_funcs[::-1])
         self.view = app.view_functions.get(endpoint) if endpoint is not None else None
         self.view_is_async = self.view is not None and iscoroutinefunction(self.view)
         self.view_needs_thread = self.view is not None and needs_thread(self.view)
@@ -144,6 +144,14 @@ class Plan:
         )
         self.on_thread = self.view_needs_thread and concurrency.mode != "hop"
         self.crosses = self.on_thread or self._mixes(app)
+
+    def is_current(self) -> bool:
+        """Whether the registries still look as they did. PERF: compared in C, list by list."""
+        return (
+            self.lists == self.copies
+            and self.sizes == (*map(len, self.registries),)
+            and (not WalkSignal.in_use or self.listeners == _listeners())
+        )
 
     def _mixes(self, app: Flask) -> bool:
         groups = (
@@ -166,10 +174,6 @@ class Plan:
         )
 
 
-def _copied(item: t.Any) -> t.Any:
-    return item.copy() if isinstance(item, (list, set)) else item
-
-
 def _replaced(app: Flask) -> frozenset[str]:
     kind, own = type(app), vars(app)
     return frozenset(
@@ -179,12 +183,15 @@ def _replaced(app: Flask) -> frozenset[str]:
     )
 
 
-def plan_for(ctx: AppContext) -> Plan:
-    """The plan of a context's request, whose URL has been matched."""
-    app, request = ctx.app, ctx.request
+def plan_for(app: Flask, request: Request) -> Plan:
+    """The plan of a request whose URL has been matched."""
     rule = request.url_rule
     endpoint: str | None = None if rule is None else rule.endpoint
-    plan: Plan | None = app._plans.get(endpoint)
-    if plan is None or plan.shape != _shape(app, endpoint, plan.scopes):
+    plan = app._plans.get(endpoint)
+    if (
+        plan is None
+        or app.view_functions.get(endpoint) is not plan.view  # type: ignore[arg-type]
+        or not plan.is_current()
+    ):
         plan = app._plans[endpoint] = Plan(app, endpoint, request.blueprints)
     return plan

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import errno
+import os
 import socket
 import sys
 import typing as t
@@ -16,6 +17,7 @@ from collections.abc import Callable
 
 from . import reloader
 from .concurrency import on_loop
+from .helpers import get_debug_flag, get_load_dotenv
 
 if t.TYPE_CHECKING:
     from .app import Flask
@@ -40,6 +42,45 @@ _NOT_HERE: dict[str, tuple[t.Any, str]] = {
 }
 _DEBUGGER = ("use_evalex", "reloader_type")
 _OURS = ("app", "factory", "interface", "reload", "reload_delay", "reload_dirs")
+
+
+def run_flask_app(
+    app: Flask,
+    host: str | None,
+    port: int | None,
+    debug: bool | None,
+    load_dotenv: bool,
+    **options: t.Any,
+) -> None:
+    """Work out what ``Flask.run()`` was not told, in Flask's order, and serve.
+
+    ``debug`` wins over ``FLASK_DEBUG``, which wins over the configuration; the address comes from
+    the arguments, then from ``SERVER_NAME``, then it is 127.0.0.1:5000.
+    """
+    from . import cli
+
+    if os.environ.get("FLASK_RUN_FROM_CLI") == "true":
+        app.logger.warning(
+            "app.run() was called while the command line imports %r, and does nothing: it would"
+            " block the command. Write it below `if __name__ == '__main__':`.",
+            app.import_name,
+        )
+        return
+    if get_load_dotenv(load_dotenv):
+        cli.load_dotenv()
+        if "FLASK_DEBUG" in os.environ:
+            app.debug = get_debug_flag()
+    if debug is not None:
+        app.debug = bool(debug)
+    name, _, name_port = (app.config.get("SERVER_NAME") or "").partition(":")
+    port = int(name_port or 5000) if port is None else int(port)
+    options.setdefault("use_reloader", app.debug)
+    options.setdefault("use_debugger", app.debug)
+    cli.show_server_banner(app.debug, app.name)
+    try:
+        run_app(app, host or name or "127.0.0.1", port, **options)
+    finally:
+        app._got_first_request = False  # So that a shell can add routes and run it again.
 
 
 def run_app(

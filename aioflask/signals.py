@@ -15,7 +15,19 @@ from blinker import ANY, NamedSignal, Namespace
 F = t.TypeVar("F", bound=t.Callable[..., t.Any])
 
 
-class PlainSignal(NamedSignal):
+class WalkSignal(NamedSignal):
+    """A signal that the walk sends, to receivers of either colour."""
+
+    in_use = False
+    """Whether any of these signals ever had a receiver. PERF: one look instead of seven."""
+
+    def connect(self, receiver: F, sender: t.Any = ANY, weak: bool = True) -> F:
+        """Call ``receiver(sender, **values)`` at each send."""
+        WalkSignal.in_use = True
+        return super().connect(receiver, sender, weak)
+
+
+class PlainSignal(WalkSignal):
     """A signal whose receivers are plain functions, because a plain call sends it."""
 
     def connect(self, receiver: F, sender: t.Any = ANY, weak: bool = True) -> F:
@@ -34,25 +46,30 @@ class PlainSignal(NamedSignal):
 _signals = Namespace()
 
 
+def _walked(name: str, doc: str) -> NamedSignal:
+    _signals[name] = signal = WalkSignal(name, doc)
+    return signal
+
+
 def _plain(name: str, doc: str) -> NamedSignal:
     _signals[name] = signal = PlainSignal(name, doc)
     return signal
 
 
 # Sent by the walk: receivers may be `def` or `async def`.
-request_started = _signals.signal(
+request_started = _walked(
     "request-started", "A request's context is active and its hooks have not run yet."
 )
-request_finished = _signals.signal(
+request_finished = _walked(
     "request-finished", "The response is made and about to be sent. Value: response."
 )
-request_tearing_down = _signals.signal(
+request_tearing_down = _walked(
     "request-tearing-down", "A request ends, whether or not it failed. Value: exc, or None."
 )
-got_request_exception = _signals.signal(
+got_request_exception = _walked(
     "got-request-exception", "No handler took an exception of a request. Value: exception."
 )
-appcontext_tearing_down = _signals.signal(
+appcontext_tearing_down = _walked(
     "appcontext-tearing-down", "An application context ends. Value: exc, or None."
 )
 

@@ -13,6 +13,7 @@ import inspect
 import re
 import sys
 import typing as t
+from asyncio import _get_running_loop
 from contextvars import copy_context
 from functools import partial
 
@@ -39,7 +40,7 @@ from .concurrency import (
     step_in,
 )
 from .helpers import ContextStream
-from .plan import ORIGINALS, REPLACEABLE, Group, Plan, group, plan_for
+from .plan import ORIGINALS, REPLACEABLE, Group, Plan, grouped, plan_for
 from .routing import FastMap
 from .signals import (
     appcontext_popped,
@@ -63,10 +64,10 @@ Func = t.Callable[..., t.Any]
 
 # RFC 3986, 3.2.2, with an optional port. Hosts that were valid are remembered, a bounded number.
 _valid_host = re.compile(r"(\[[0-9a-f:.]+\]|[\w.~!$&'()*+,;=%-]+)(:\d*)?", re.I | re.A).fullmatch
-_valid_hosts: set[bytes] = set()
+_valid_hosts: set[bytes] = {b""}
 
 
-# --- calling functions of either colour ------------------------------------------------------------
+# --- calling functions of either colour -----------------------------------------------------------
 
 
 async def call(ctx: AppContext, func: Func, /, *args: t.Any) -> t.Any:
@@ -134,40 +135,52 @@ async def _handle(ctx: AppContext, handler: Func, error: Exception) -> t.Any:
     return await call(ctx, partial(_raising, error, handler), error)
 
 
-# --- before the dispatch -----------------------------------------------------------------------------
+# --- before the dispatch --------------------------------------------------------------------------
 
 
-def match(ctx: AppContext) -> Plan:
+def match(ctx: AppContext, scope: t.Any) -> Plan:
     """Match the URL of a request that came by ASGI, and return its endpoint's plan."""
-    app, request = ctx.app, ctx.request
-    url_map = app.url_map
-    raw, scope = request._raw, t.cast(t.Any, request.scope)
-    host = raw.get(b"host", b"")
-    if host and host not in _valid_hosts:
-        if not _valid_host(host.decode("latin-1")):
-            request.routing_exception = SecurityError(f"Host {host!r} is not a valid host name.")
-            return _planned(ctx)
-        if len(_valid_hosts) < 256:
-            _valid_hosts.add(host)
-    if (
-        type(url_map) is FastMap
-        and not (url_map.host_matching or app.subdomain_matching or scope.get("root_path"))
-        and app.config["TRUSTED_HOSTS"] is None
-        and not app._replaces_url_adapter
-    ):
-        found = url_map.router.match(request.method, scope["path"])
+    app, request = ctx.app, ctx._request
+    host = request._raw.get(b"host", b"")
+    if host not in _valid_hosts and not _is_valid(host):
+        request.routing_exception = SecurityError(f"Host {host!r} is not a valid host name.")
+    else:
+        url_map = app.url_map
+        found = None
+        if type(url_map) is FastMap and not (
+            app._replaces_url_adapter
+            or url_map.host_matching
+            or app.subdomain_matching
+            or scope.get("root_path")
+            or app.config["TRUSTED_HOSTS"] is not None
+        ):
+            found = (url_map._router or url_map.router).match(request.method, scope["path"])
         if found is not None:
             request.url_rule, request.view_args = found
-            return _planned(ctx)
+        else:
+            _match_by_map(ctx)
+    plan = ctx.plan = plan_for(app, request)
+    return plan
+
+
+def _match_by_map(ctx: AppContext) -> None:
     try:
         ctx.match_request()
     except Exception as error:  # A converter's own, which is raised in the view's place.
-        request.routing_exception = error
-    return _planned(ctx)
+        ctx.request.routing_exception = error
+
+
+def _is_valid(host: bytes) -> bool:
+    if not _valid_host(host.decode("latin-1")):
+        return False
+    if len(_valid_hosts) < 256:
+        _valid_hosts.add(host)
+    return True
 
 
 def _planned(ctx: AppContext) -> Plan:
-    plan = ctx.plan = plan_for(ctx)
+    """The plan of a context that came in by another door than ASGI's."""
+    plan = ctx.plan = plan_for(ctx.app, ctx.request)
     return plan
 
 
@@ -175,13 +188,13 @@ async def begin(ctx: AppContext) -> None:
     """Tell that the context is active, and open a session that is not ours to open late."""
     if ctx._outer is None and appcontext_pushed.receivers:
         await _send(ctx, appcontext_pushed)
-    if not t.cast(Plan, ctx.plan).lazy_session and ctx._session_if_open is None:
+    if not ctx.plan.lazy_session and ctx._session_if_open is None:
         app, interface = ctx.app, ctx.app.session_interface
         session = await call(ctx, interface.open_session, app, ctx.request)
         ctx._session = interface.make_null_session(app) if session is None else session
 
 
-# --- the dispatch ---------------------------------------------------------------------------------------
+# --- the dispatch ---------------------------------------------------------------------------------
 
 
 async def full_dispatch_request(ctx: AppContext) -> Response:
@@ -189,7 +202,7 @@ async def full_dispatch_request(ctx: AppContext) -> Response:
     app = ctx.app
     if not app._got_first_request:
         app._got_first_request = True
-    plan = ctx.plan or _planned(ctx)
+    plan: Plan = ctx.plan or _planned(ctx)
     replaced = plan.replaced
     try:
         if request_started.receivers:
@@ -200,9 +213,9 @@ async def full_dispatch_request(ctx: AppContext) -> Response:
         elif plan.before or plan.preprocessors:
             rv = await preprocess_request(ctx)
         if rv is None:
-            body = ctx.request._body
+            body = ctx._request._body
             if body is not None and not body.complete and plan.view is not None and on_loop():
-                await ctx.request.load_body()
+                await ctx._request.load_body()
             if replaced and "dispatch_request" in replaced:
                 rv = await _replacement(ctx, "dispatch_request")
             else:
@@ -219,18 +232,18 @@ async def full_dispatch_request(ctx: AppContext) -> Response:
 
 async def preprocess_request(ctx: AppContext) -> t.Any:
     """Run the URL value preprocessors and the before hooks, until one gives a value."""
-    plan, request = ctx.plan or _planned(ctx), ctx.request
-    url = request.endpoint, request.view_args
+    plan = ctx.plan or _planned(ctx)
     for group in plan.preprocessors:
-        await _each(ctx, group, *url)
+        await _each(ctx, group, ctx.request.endpoint, ctx.request.view_args)
     for group in plan.before:
-        if _on_this_side(ctx, group):
-            rv = _until_value(group)
-        elif group.is_async:
+        if group.is_async:
+            on_this_side = _get_running_loop() is not None
             for func in group.functions:
-                rv = await _await_on_loop(ctx, func)
+                rv = await (func() if on_this_side else _await_on_loop(ctx, func))
                 if rv is not None:
                     return rv
+        elif _on_this_side(ctx, group):
+            rv = _until_value(group)
         else:
             rv = await hop(ctx, _until_value, group)
         if rv is not None:
@@ -263,26 +276,28 @@ def _call_each(group: Group, args: tuple[t.Any, ...]) -> None:
 
 async def dispatch_request(ctx: AppContext) -> t.Any:
     """Call the view that the URL matched, or answer in its place, and return the value."""
-    app, request = ctx.app, ctx.request
+    app, request = ctx.app, ctx._request
     if request.routing_exception is not None:
         app.raise_routing_exception(request)
-    rule: t.Any = request.url_rule
+    rule = request.url_rule
     if request.method == "OPTIONS" and getattr(rule, "provide_automatic_options", False):
         return app.make_default_options_response()
     args: dict[str, t.Any] = request.view_args or {}
     plan = ctx.plan or _planned(ctx)
-    view = plan.view
+    view: t.Any = plan.view
     if view is None:
         view = app.view_functions[rule.endpoint]
     if plan.view_is_async:
-        if on_loop():
+        if _get_running_loop() is not None or on_loop():
             return await view(**args)
         _read_for_loop(ctx)
         return await Crossing(partial(view, **args))
-    if plan.view_needs_thread and on_loop():
+    if plan.view_needs_thread:
+        if plan.on_thread or not on_loop():
+            return view(**args)
         return await hop(ctx, partial(view, **args))
     rv = view(**args)
-    if on_loop() and inspect.isawaitable(rv):  # A nonblocking view may hand on an awaitable.
+    if inspect.isawaitable(rv) and on_loop():  # A nonblocking view may hand on an awaitable.
         return await rv
     return rv
 
@@ -296,18 +311,16 @@ def _read_for_loop(ctx: AppContext) -> None:
         request.get_data()
 
 
-# --- errors --------------------------------------------------------------------------------------------------
+# --- errors ---------------------------------------------------------------------------------------
 
 
 async def handle_user_exception(ctx: AppContext, e: Exception) -> t.Any:
     """The value of the handler that is registered for an exception, which else is raised."""
     app = ctx.app
-    if isinstance(e, BadRequestKeyError) and (
-        app.debug or app.config["TRAP_BAD_REQUEST_ERRORS"]
-    ):
+    if isinstance(e, BadRequestKeyError) and (app.debug or app.config["TRAP_BAD_REQUEST_ERRORS"]):
         e.show_exception = True
     if isinstance(e, HTTPException) and not app.trap_http_exception(e):
-        if "handle_http_exception" in t.cast(Plan, ctx.plan).replaced:
+        if "handle_http_exception" in ctx.plan.replaced:
             return await _replacement(ctx, "handle_http_exception", e)
         return await handle_http_exception(ctx, e)
     handler = app._find_error_handler(e, ctx.request.blueprints)
@@ -341,22 +354,27 @@ async def handle_exception(ctx: AppContext, e: Exception) -> Response:
     handler = app._find_error_handler(rv, ctx.request.blueprints)
     if handler is not None:
         rv = await _handle(ctx, handler, rv)
-    if "finalize_request" in t.cast(Plan, ctx.plan).replaced:
+    if "finalize_request" in ctx.plan.replaced:
         return t.cast("Response", await _replacement(ctx, "finalize_request", rv, True))
     return await finalize_request(ctx, rv, from_error_handler=True)
 
 
-# --- the response ----------------------------------------------------------------------------------------------
+# --- the response ---------------------------------------------------------------------------------
 
 
-async def finalize_request(ctx: AppContext, rv: t.Any, from_error_handler: bool = False) -> Response:
+async def finalize_request(
+    ctx: AppContext, rv: t.Any, from_error_handler: bool = False
+) -> Response:
     """Make the response of a view's value, and run what comes after the view."""
     plan = ctx.plan or _planned(ctx)
     replaced = plan.replaced
     if replaced and "make_response" in replaced:
         response: Response = await _replacement(ctx, "make_response", rv)
     else:
-        response = make_response(ctx, rv)
+        kind = type(rv)
+        response = (
+            ctx.app.response_class(rv) if kind is str or kind is bytes else make_response(ctx, rv)
+        )
     try:
         if replaced and "process_response" in replaced:
             response = await _replacement(ctx, "process_response", response)
@@ -364,7 +382,7 @@ async def finalize_request(ctx: AppContext, rv: t.Any, from_error_handler: bool 
             plan.after
             or ctx._after_request_functions
             or ctx._session_if_open is not None
-            or _has_session_cookie(ctx)
+            or (b"cookie" in ctx._request._raw and _concerns_session(ctx))
         ):
             response = await process_response(ctx, response)
         if request_finished.receivers:
@@ -378,15 +396,15 @@ async def finalize_request(ctx: AppContext, rv: t.Any, from_error_handler: bool 
     return response
 
 
-def _has_session_cookie(ctx: AppContext) -> bool:
-    request = ctx.request
-    if request._body is None:
+def _concerns_session(ctx: AppContext) -> bool:
+    """Whether there is a session to save: an open one, or one whose cookie may want a refresh."""
+    if ctx._session_if_open is not None:
         return True
-    cookies = request._raw.get(b"cookie")
-    if cookies is None or not ctx.app.config["SESSION_REFRESH_EACH_REQUEST"]:
+    cookies = ctx._request._raw.get(b"cookie")
+    config = ctx.app.config
+    if cookies is None or not config["SESSION_REFRESH_EACH_REQUEST"]:
         return False
-    name: str = ctx.app.config["SESSION_COOKIE_NAME"]
-    return name.encode() in cookies
+    return config["SESSION_COOKIE_NAME"].encode() in cookies
 
 
 async def process_response(ctx: AppContext, response: Response) -> Response:
@@ -395,21 +413,29 @@ async def process_response(ctx: AppContext, response: Response) -> Response:
     for func in ctx._after_request_functions or ():
         response = await call(ctx, func, response)
     for group in plan.after:
-        if _on_this_side(ctx, group):
-            response = _pass_through(group, response)
-        elif group.is_async:
+        if group.is_async:
+            on_this_side = _get_running_loop() is not None
             for func in group.functions:
-                response = await _await_on_loop(ctx, func, response)
+                response = await (
+                    func(response) if on_this_side else _await_on_loop(ctx, func, response)
+                )
+        elif _on_this_side(ctx, group):
+            response = _pass_through(group, response)
         else:
             response = await hop(ctx, _pass_through, group, response)
-    interface, app = ctx.app.session_interface, ctx.app
-    if plan.lazy_session:
-        session = ctx._session
-        if not interface.is_null_session(session):
-            interface.save_session(app, session, response)
-    elif ctx._session_if_open and not interface.is_null_session(ctx._session):
-        await call(ctx, interface.save_session, app, ctx._session, response)
+    if not plan.lazy_session or ctx._session_if_open is not None or _concerns_session(ctx):
+        await _save_session(ctx, plan, response)
     return response
+
+
+async def _save_session(ctx: AppContext, plan: Plan, response: Response) -> None:
+    app, session = ctx.app, ctx._session
+    interface = app.session_interface
+    if not interface.is_null_session(session):
+        if plan.lazy_session:
+            interface.save_session(app, session, response)
+        else:
+            await call(ctx, interface.save_session, app, session, response)
 
 
 def _pass_through(group: Group, response: Response) -> Response:
@@ -429,7 +455,7 @@ def make_response(ctx: AppContext, rv: t.Any) -> Response:
     response_class: t.Any = app.response_class
     kind = type(rv)
     if kind is str or kind is bytes:
-        return t.cast("Response", response_class(rv))
+        return response_class(rv)  # type: ignore[no-any-return]
     if kind is dict or kind is list:
         return app.json.response(rv)
     status = headers = None
@@ -528,7 +554,7 @@ def _view_name(ctx: AppContext) -> str:
     return f"The view function for {request.endpoint!r} ({name})"
 
 
-# --- the end -----------------------------------------------------------------------------------------------------
+# --- the end --------------------------------------------------------------------------------------
 
 
 async def teardown(ctx: AppContext, exc: BaseException | None) -> None:
@@ -579,7 +605,7 @@ async def do_teardown_appcontext(ctx: AppContext, exc: BaseException | None) -> 
     if ctx.plan is not None:
         groups = ctx.plan.teardown_appcontext
     else:
-        groups = group(ctx.app.teardown_appcontext_funcs[::-1])
+        groups = grouped(ctx.app.teardown_appcontext_funcs[::-1])
     await _tear_down(ctx, groups, appcontext_tearing_down, exc)
 
 
@@ -611,12 +637,12 @@ def _call_every(group: Group, exc: BaseException | None, errors: list[BaseExcept
             errors.append(error)
 
 
-# --- the ways through ------------------------------------------------------------------------------------------------
+# --- the ways through -----------------------------------------------------------------------------
 
 
 async def respond(ctx: AppContext) -> Response:
     """Take a request whose URL is matched to its response, teardown included."""
-    plan = t.cast(Plan, ctx.plan)
+    plan = ctx.plan
     try:
         if plan.begins:
             await begin(ctx)
@@ -636,16 +662,14 @@ async def fail(ctx: AppContext, error: BaseException) -> Response:
     try:
         if not isinstance(error, Exception):
             raise error
-        if "handle_exception" in t.cast(Plan, ctx.plan).replaced:
+        if "handle_exception" in ctx.plan.replaced:
             return t.cast("Response", await _replacement(ctx, "handle_exception", error))
         return await handle_exception(ctx, error)
     finally:
         await end(ctx, None if app.should_ignore_error(error) else error)
 
 
-async def end(
-    ctx: AppContext, exc: BaseException | None, response: Response | None = None
-) -> None:
+async def end(ctx: AppContext, exc: BaseException | None, response: Response | None = None) -> None:
     """Leave a request's context. A test client, or a stream of the response, may keep it."""
     environ = t.cast(t.Any, ctx.request.scope).get("aioflask.environ")
     if environ is not None and (preserve := environ.get("werkzeug.debug.preserve_context")):
@@ -664,7 +688,7 @@ async def end(
 async def cross(ctx: AppContext) -> Response:
     """Take a request that has plain functions through: on a thread, or on the loop with hops."""
     context = ctx._context = copy_context()
-    if t.cast(Plan, ctx.plan).on_thread:
+    if ctx.plan.on_thread:
         coro = respond(ctx)
         try:
             return await pool_of(ctx.app).run(partial(step_in, context, coro))

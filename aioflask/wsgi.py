@@ -78,7 +78,7 @@ async def _begin(ctx: AppContext) -> None:
     try:
         ctx.match_request()
     finally:  # What fails from here on is answered by the walk.
-        ctx.plan = plan_for(ctx)
+        ctx.plan = plan_for(ctx.app, ctx.request)
     await walk.begin(ctx)
 
 

@@ -57,4 +57,6 @@ def jsonify(*args: t.Any, **kwargs: t.Any) -> Response:
         jsonify(name="Ada")  # {"name":"Ada"}
         jsonify("a", "b")  # ["a","b"]
     """
-    return current_app.json.response(*args, **kwargs)
+    ctx = _cv_app.get(None)
+    # PERF: the proxy, which raises the error, costs five calls.
+    return (current_app if ctx is None else ctx.app).json.response(*args, **kwargs)

@@ -35,7 +35,11 @@ def defined_names(module: ModuleType) -> list[str]:
 
 
 def attributes(thing: Any) -> list[str]:
-    return sorted(name for name in dir(thing) if not name.startswith("_"))
+    """Public attributes; those that only click gives belong to whichever click is installed."""
+    bases = (thing if inspect.isclass(thing) else type(thing)).__mro__
+    ours = {name for base in bases if base.__module__.startswith("flask") for name in vars(base)}
+    clicks = {name for base in bases if base.__module__.startswith("click") for name in vars(base)}
+    return sorted(name for name in set(dir(thing)) - (clicks - ours) if not name.startswith("_"))
 
 
 def main() -> None:
