@@ -613,12 +613,7 @@ class Flask(Scaffold):
                     except BaseException as error:
                         response = await walk.fail(ctx, error)
                     else:
-                        if (
-                            needs.tears_down
-                            or response._plain is None
-                            or "aioflask.environ" in scope
-                            or request._leaves_something
-                        ):
+                        if walk.leaves_something(ctx, needs, response):
                             await walk.end(ctx, None, response)
             finally:
                 ctx._tokens.pop()

@@ -13,7 +13,7 @@ import typing as t
 from werkzeug.datastructures import FileStorage, Headers
 from werkzeug.exceptions import BadRequest, ClientDisconnected, RequestEntityTooLarge
 from werkzeug.http import parse_options_header
-from werkzeug.sansio.multipart import Data, Epilogue, Field, File, MultipartDecoder, NeedData
+from werkzeug.sansio.multipart import Data, Epilogue, Event, Field, File, MultipartDecoder, NeedData
 
 from .concurrency import async_to_sync, on_loop, run_sync
 
@@ -24,7 +24,10 @@ PIECE = 65536
 """Bytes that a parser is given at once: its work between two other requests stays small."""
 
 IN_MEMORY = 500_000
-"""Bytes of an uploaded file, or of a multipart body, that stay in memory."""
+"""Bytes of a multipart body that are kept as they came, and parsed when somebody asks."""
+
+WRITE_AT_ONCE = 1 << 20
+"""Bytes of uploaded files that are written by one visit to a thread."""
 
 
 class BodyTooLarge(RequestEntityTooLarge):
@@ -43,7 +46,7 @@ class BodyTooLarge(RequestEntityTooLarge):
 class Body:
     """The body of one request, read piece by piece from ASGI's ``receive``."""
 
-    __slots__ = ("_receive", "complete", "length", "received", "request", "unread")
+    __slots__ = ("_receive", "complete", "length", "loaded", "received", "request", "unread")
 
     def __init__(self, request: t.Any, receive: t.Any, length: bytes | None) -> None:
         self.request = request
@@ -53,6 +56,8 @@ class Body:
         self.length = int(length) if length is not None and length.isdigit() else None
         """Bytes, as Content-Length says, or None."""
         self.complete = self.length == 0
+        self.loaded: bytes | None = None
+        """The whole body, once it was read ahead."""
 
     def check_announced(self, limit: int | None, setting: str) -> None:
         """Refuse by Content-Length, before the client has sent anything."""
@@ -155,110 +160,140 @@ def open_for_plain_code(body: Body) -> t.IO[bytes]:
 # --- multipart, while it arrives ------------------------------------------------------------------
 
 
-class MultipartReader:
-    """Parses multipart/form-data (RFC 7578) in small pieces, with files on disk when large."""
+class MultipartParser:
+    """Parses multipart/form-data (RFC 7578) in small pieces, with large files on disk.
 
-    def __init__(self, request: Request, body: Body) -> None:
+    :raises BadRequest: for a body that is not multipart.
+    :raises RequestEntityTooLarge: beyond a limit on parts or on the memory for fields.
+    """
+
+    def __init__(self, request: Request) -> None:
         boundary = request.mimetype_params.get("boundary", "").encode("latin-1", "replace")
         if not boundary:
             raise BadRequest("The multipart body has no boundary in its Content-Type.")
-        self.request, self.body = request, body
-        self.decoder = MultipartDecoder(
+        self._request = request
+        self._decoder = MultipartDecoder(
             boundary, request.max_form_memory_size, max_parts=request.max_form_parts
         )
+        self._mark = b"--" + boundary
+        self._held = b""
+        self._part: Field | File | None = None
+        self._field: list[bytes] = []
+        self._field_size = 0
+        self._writes: list[tuple[t.IO[bytes], bytes]] = []
         self.form: list[tuple[str, str]] = []
         self.files: list[tuple[str, FileStorage]] = []
-        self.part: Field | File | None = None
-        self.field: list[bytes] = []
-        self.field_memory = 0
-        self.file: t.IO[bytes] | None = None
-        self.pending: list[bytes] = []
-        self.file_size = self.pending_size = 0
+        self.to_write = 0
+        """Bytes of files that :meth:`write` has not written yet."""
+        self.file_size = 0
 
-    async def parse(self) -> tuple[list[tuple[str, str]], list[tuple[str, FileStorage]]]:
-        """The fields and the files.
+    def feed(self, data: bytes) -> None:
+        """Parse what has come, as far as it can be."""
+        data = self._held + data
+        # Werkzeug's decoder takes the CR before a boundary for data if what follows the boundary
+        # is not there yet, so an incomplete boundary waits for the next piece.
+        mark = data.rfind(self._mark)
+        end = len(data)
+        if mark >= 0 and end - mark < len(self._mark) + 4:
+            end = max(0, mark - 2)
+        self._held = data[end:]
+        for start in range(0, end, PIECE):
+            self._decode(data[start : min(start + PIECE, end)])
 
-        :raises BadRequest: for a body that is not multipart.
-        :raises RequestEntityTooLarge: beyond a limit on parts or on the memory for fields.
-        """
+    def finish(self) -> None:
+        """Parse the rest."""
+        if self._held:
+            self._decode(self._held)
+        if not isinstance(self._decode(None), Epilogue):
+            raise BadRequest("The multipart body ends without its closing boundary.")
+
+    def _decode(self, data: bytes | None) -> Event:
         try:
-            while True:
-                piece = await self.body.read_piece()
-                if not piece:
-                    await self._feed(None)
-                    return self.form, self.files
-                for start in range(0, len(piece), PIECE):
-                    await self._feed(piece[start : start + PIECE] if len(piece) > PIECE else piece)
-        except BaseException as error:
-            self._discard()
-            if isinstance(error, ValueError):
-                raise BadRequest("The multipart body is malformed.") from error
-            raise
-
-    async def _feed(self, piece: bytes | None) -> None:
-        self.decoder.receive_data(piece)
-        while not isinstance(event := self.decoder.next_event(), (NeedData, Epilogue)):
-            if isinstance(event, Data):
-                await self._take(event)
-            elif isinstance(event, (Field, File)):
-                self._begin(event)
-        if piece is None and not isinstance(event, Epilogue):
-            raise ValueError("the closing boundary is missing")
+            self._decoder.receive_data(data)
+            while not isinstance(event := self._decoder.next_event(), (NeedData, Epilogue)):
+                if isinstance(event, Data):
+                    self._take(event)
+                elif isinstance(event, (Field, File)):
+                    self._begin(event)
+        except ValueError as error:
+            raise BadRequest("The multipart body is malformed.") from error
+        return event
 
     def _begin(self, part: Field | File) -> None:
-        self.part, self.field, self.field_memory = part, [], 0
+        self._part, self._field, self._field_size = part, [], 0
         if isinstance(part, File):
             self.file_size = 0
-            self.file = self.request._get_file_stream(
-                self.request.content_length,
-                part.headers.get("content-type"),
-                part.filename,
-                _length(part.headers),
-            )
-            self.files.append((part.name, _storage(part, self.file)))
+            length, kind = self._request.content_length, part.headers.get("content-type")
+            stream = self._request._get_file_stream(length, kind, part.filename, _length(part))
+            storage = FileStorage(stream, part.filename, part.name, headers=part.headers)
+            self.files.append((part.name, storage))
 
-    async def _take(self, data: Data) -> None:
-        if self.file is not None:
-            self.pending.append(data.data)
-            self.pending_size += len(data.data)
-            if self.pending_size >= PIECE * 16 or not data.more_data:
-                await self._write()
-            if not data.more_data:
-                self.file.seek(0)
-                self.file = None
+    def _take(self, event: Data) -> None:
+        part, data = t.cast("Field | File", self._part), event.data
+        if isinstance(part, File):
+            self._writes.append((t.cast("t.IO[bytes]", self.files[-1][1].stream), data))
+            self.to_write += len(data)
+            self.file_size += len(data)
             return
-        limit = self.request.max_form_memory_size
-        self.field.append(data.data)
-        self.field_memory += len(data.data)
-        if limit is not None and self.field_memory > limit:
+        self._field.append(data)
+        self._field_size += len(data)
+        limit = self._request.max_form_memory_size
+        if limit is not None and self._field_size > limit:
             raise BodyTooLarge("MAX_FORM_MEMORY_SIZE", limit)
-        if not data.more_data and self.part is not None:
-            self.form.append((self.part.name, _text(self.part.headers, b"".join(self.field))))
+        if not event.more_data:
+            self.form.append((part.name, _text(part.headers, b"".join(self._field))))
 
-    async def _write(self) -> None:
-        file = t.cast("t.IO[bytes]", self.file)
-        data, self.pending, self.pending_size = b"".join(self.pending), [], 0
-        self.file_size += len(data)
-        # A file that is still in memory is written to at once; the disk must not stop the loop.
-        if self.file_size > IN_MEMORY and not isinstance(file, io.BytesIO):
-            await run_sync(file.write, data)
-        else:
+    def write(self) -> None:
+        """Write what came of the files; for those on disk this blocks."""
+        writes, self._writes, self.to_write = self._writes, [], 0
+        for file, data in writes:
             file.write(data)
 
-    def _discard(self) -> None:
+    def rewind(self) -> None:
+        """Make the files ready to be read."""
+        for _, storage in self.files:
+            storage.stream.seek(0)
+
+    def close(self) -> None:
+        """Close and delete the files of a body that is refused."""
         for _, storage in self.files:
             storage.close()
 
 
-def _length(headers: Headers) -> int | None:
+async def parse_arriving(request: Request, body: Body, first: list[bytes]) -> MultipartParser:
+    """Parse a large multipart body while it comes, without blocking the loop."""
+    parser = MultipartParser(request)
     try:
-        return int(headers["content-length"])
-    except (KeyError, ValueError):
-        return None
+        while piece := (first.pop(0) if first else await body.read_piece()):
+            parser.feed(piece)
+            if parser.to_write >= WRITE_AT_ONCE:
+                await run_sync(parser.write)
+        parser.finish()
+        await run_sync(parser.write)
+        parser.rewind()
+    except BaseException:
+        parser.close()
+        raise
+    return parser
 
 
-def _storage(part: File, stream: t.IO[bytes]) -> FileStorage:
-    return FileStorage(stream, part.filename, part.name, headers=part.headers)
+def parse_loaded(request: Request, data: bytes) -> MultipartParser:
+    """Parse a multipart body that is in memory."""
+    parser = MultipartParser(request)
+    try:
+        parser.feed(data)
+        parser.finish()
+        parser.write()
+        parser.rewind()
+    except BaseException:
+        parser.close()
+        raise
+    return parser
+
+
+def _length(part: File) -> int | None:
+    length = part.headers.get("content-length", "")
+    return int(length) if length.isascii() and length.isdigit() else None
 
 
 def _text(headers: Headers, data: bytes) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import typing as t
 
-from werkzeug.routing import BaseConverter, Map, Rule, RuleFactory, ValidationError
+from werkzeug.routing import BaseConverter, Map, Rule, RuleFactory
 from werkzeug.routing.converters import IntegerConverter
 
 Convert = t.Callable[[str], t.Any] | None
@@ -112,7 +112,7 @@ def _convert(found: Found | None, values: list[str]) -> Match | None:
             name: value if convert is None else convert(value)
             for (name, convert), value in zip(found[1], values, strict=True)
         }
-    except ValidationError:
+    except Exception:  # The map, which is asked next, raises it where it is answered.
         return None
 
 
@@ -132,13 +132,15 @@ def _digits(part: str) -> tuple[str] | None:
 def _test(part: t.Any) -> Test | None:
     """What gives a part's values, or None where a path does not fit; None if only the map can."""
     # PERF: the two most frequent converters, at a third of a regular expression's price.
-    if part.content == r"(?P<__werkzeug_0>[^/]{1,})\Z":
-        return _whole
-    if part.content == r"(?P<__werkzeug_0>\d+)\Z":
-        return _digits
+    if not part.final:
+        if part.content == r"(?P<__werkzeug_0>[^/]{1,})\Z":
+            return _whole
+        if part.content == r"(?P<__werkzeug_0>\d+)\Z":
+            return _digits
     pattern = re.compile(part.content)
     # A converter's own groups would shift the values.
-    if part.suffixed or pattern.groups != len(pattern.groupindex):
+    values = sum(name.startswith("__werkzeug_") for name in pattern.groupindex)
+    if part.suffixed or pattern.groups != values:
         return None
 
     def test(text: str) -> tuple[str, ...] | None:

@@ -11,7 +11,6 @@ import threading
 import typing as t
 from collections import deque
 from contextvars import Context, copy_context
-from queue import SimpleQueue
 
 from .concurrency import Crossing, Job, pool_of
 
@@ -35,7 +34,6 @@ class ThreadStream(Job):
         self._close = close
         self._buffer: deque[t.Any] = deque()
         self.waiter = home.waiter(cancellable=True)
-        self.replies = SimpleQueue()
         self._room = threading.Semaphore(BUFFER)
         self._asked: Crossing | None = None
         self._closed = self._finished = False
@@ -48,12 +46,12 @@ class ThreadStream(Job):
         self._finished = True
         self.home.post(self.waiter, None)
 
-    def cross(self, crossing: Crossing) -> t.Any:
-        """As :meth:`Job.cross`; the consumer looks for the crossing whenever it comes by."""
+    def ask(self, crossing: Crossing) -> None:
+        """As :meth:`Job.ask`; the consumer looks for the crossing whenever it comes by."""
         self._asked = crossing
         if self._closed:
             raise asyncio.CancelledError
-        return super().cross(crossing)
+        self.home.post(self.waiter, crossing)
 
     def _produce(self) -> None:
         try:

@@ -31,6 +31,7 @@ from werkzeug.wrappers import Response as BaseResponse
 from .concurrency import (
     Crossing,
     InContext,
+    Job,
     PoolFull,
     hop,
     iscoroutinefunction,
@@ -467,6 +468,10 @@ def make_response(ctx: AppContext, rv: t.Any) -> Response:
             " None. The view function did not return a valid response. Return a string, a dict, a"
             " list, a tuple, a Response or a generator; for an empty response, return ''."
         )
+    if isinstance(rv, HTTPException):
+        # PERF: as a WSGI application, which it is too, it would need an environ and a stream.
+        ours = type(rv).__module__.startswith("werkzeug.")
+        rv = rv.get_response(None if ours or not ctx.has_request else ctx.request.environ)
     if not isinstance(rv, BaseResponse):
         rv, status, headers = _convert(ctx, rv, status, headers)
     elif not isinstance(rv, response_class):
@@ -652,7 +657,8 @@ async def respond(ctx: AppContext) -> Response:
             response = await full_dispatch_request(ctx)
     except BaseException as error:
         return await fail(ctx, error)
-    await end(ctx, None, response)
+    if leaves_something(ctx, plan, response):
+        await end(ctx, None, response)
     return response
 
 
@@ -667,6 +673,17 @@ async def fail(ctx: AppContext, error: BaseException) -> Response:
         return await handle_exception(ctx, error)
     finally:
         await end(ctx, None if app.should_ignore_error(error) else error)
+
+
+def leaves_something(ctx: AppContext, plan: Plan, response: Response) -> bool:
+    """Whether the end of a request that went well has anything to do."""
+    request = ctx._request
+    return (
+        plan.tears_down
+        or response._plain is None
+        or request._leaves_something
+        or "aioflask.environ" in request.scope
+    )
 
 
 async def end(ctx: AppContext, exc: BaseException | None, response: Response | None = None) -> None:
@@ -691,7 +708,10 @@ async def cross(ctx: AppContext) -> Response:
     if ctx.plan.on_thread:
         coro = respond(ctx)
         try:
-            return await pool_of(ctx.app).run(partial(step_in, context, coro))
+            pool = pool_of(ctx.app)
+            job = Job(pool.home, partial(step_in, context, coro))
+            pool.submit(job)
+            return await job.outcome()  # type: ignore[no-any-return]
         except PoolFull as error:
             if inspect.getcoroutinestate(coro) != inspect.CORO_CREATED:
                 raise

@@ -17,6 +17,7 @@ from urllib.parse import quote, unquote
 from werkzeug.datastructures import Headers, ImmutableMultiDict
 from werkzeug.datastructures.mixins import ImmutableHeadersMixin
 from werkzeug.exceptions import BadRequest
+from werkzeug.formparser import FormDataParser
 from werkzeug.http import HTTP_STATUS_CODES
 from werkzeug.sansio.http import parse_cookie
 from werkzeug.utils import get_content_type
@@ -24,8 +25,15 @@ from werkzeug.wrappers import Request as _WerkzeugRequest
 from werkzeug.wrappers import Response as _WerkzeugResponse
 
 from . import json
-from .body import IN_MEMORY, Body, BodyTooLarge, MultipartReader, open_for_plain_code
-from .concurrency import hop
+from .body import (
+    IN_MEMORY,
+    Body,
+    MultipartParser,
+    open_for_plain_code,
+    parse_arriving,
+    parse_loaded,
+)
+from .concurrency import async_to_sync, hop, on_loop
 from .globals import _cv_app, current_app
 from .streams import as_chunks
 
@@ -69,7 +77,7 @@ class RequestHeaders(ImmutableHeadersMixin, Headers):  # type: ignore[misc]
         self._list = [(k.decode("latin-1").title(), v.decode("latin-1")) for k, v in pairs]
 
 
-_URLENCODED = b"application/x-www-form-urlencoded"
+_URLENCODED = "application/x-www-form-urlencoded"
 _SAYS_WHETHER_IT_HAS_A_BODY = frozenset({"1.0", "1.1"})
 _NO_BODY = Body(None, None, b"0")
 
@@ -95,6 +103,8 @@ class Request(_WerkzeugRequest):
     """The ASGI scope, or None for a request that came by WSGI."""
     _scope: Scope
     _body: Body | None = None
+    _arrived: MultipartParser | None = None
+    """The form that was parsed while it arrived, if it was too large to be kept."""
     _leaves_something = False
     """Whether files or an environ have to be let go at the request's end."""
     _max_content_length: int | None = None
@@ -284,9 +294,15 @@ class Request(_WerkzeugRequest):
         """
         if self._body is None:
             return _WerkzeugRequest.stream.fget(self)  # type: ignore[attr-defined,no-any-return]
-        cached = self.__dict__.get("_cached_data")
-        if cached is not None:
-            return io.BytesIO(cached)
+        if self._body.loaded is not None:
+            return io.BytesIO(self._body.loaded)
+        if self._arrived is not None:
+            raise RuntimeError(
+                f"The raw body was asked for, but it was a form of {self._body.received:,} bytes"
+                " that was parsed while it arrived, with its files on disk. Use request.form and"
+                " request.files. A plain view ('def') can read it raw, with request.get_data() or"
+                " request.stream before the form."
+            )
         if self._body.complete and not self._body.unread:
             return io.BytesIO()
         return open_for_plain_code(self._body)
@@ -302,43 +318,68 @@ class Request(_WerkzeugRequest):
         """Read the body, so that the plain calls that use it find it.
 
         Needed only in hooks and error handlers on the event loop, before the view: a view has its
-        body. May be called again. A form is parsed while it arrives if it is large.
+        body. May be called again. A large multipart form is parsed while it arrives.
 
         :raises BodyTooLarge: a 413, beyond one of the limits.
         :raises ClientDisconnected: a 400, if the client went before it had sent everything.
         """
-        body, loaded = self._body, self.__dict__
-        if body is None or "_cached_data" in loaded or "form" in loaded or "stream" in loaded:
+        body = self._body
+        if body is None or body.complete or "stream" in self.__dict__:
             return
         kind = self._raw.get(b"content-type", b"")
-        if (
-            kind[:10].lower() == b"multipart/"
-            and self.mimetype == "multipart/form-data"
-            and (body.length is None or body.length > IN_MEMORY)
-        ):
-            body.check_announced(self.max_content_length, "MAX_CONTENT_LENGTH")
-            fields, files = await MultipartReader(self, body).parse()
-            storage = self.parameter_storage_class
-            loaded.update(stream=io.BytesIO(), form=storage(fields), files=storage(files))
-            self._parsed_form()
+        if kind[:10].lower() != b"multipart/" or self.mimetype != "multipart/form-data":
+            body.loaded = await body.read()
+            return
+        body.check_announced(self.max_content_length, "MAX_CONTENT_LENGTH")
+        pieces: list[bytes] = []
+        size = body.length or 0
+        while size <= IN_MEMORY and (piece := await body.read_piece()):
+            pieces.append(piece)
+            size = max(size, body.received)
+        if size <= IN_MEMORY:
+            body.loaded = b"".join(pieces)
         else:
-            self._cached_data = await body.read()
+            self._arrived = await parse_arriving(self, body, pieces)
+            self._leaves_something = True
 
     def _load_form_data(self) -> None:
-        if "form" in self.__dict__:
+        own, body = self.__dict__, self._body
+        if "form" in own:
             return
-        data = self.__dict__.get("_cached_data")
-        kind = self._raw.get(b"content-type")
-        if data is not None and (kind == _URLENCODED or self.mimetype == _URLENCODED.decode()):
-            limit = self.max_form_memory_size
-            if limit is not None and len(data) > limit:
-                raise BodyTooLarge("MAX_FORM_MEMORY_SIZE", limit)
-            storage = self.parameter_storage_class
-            pairs = _parse_pairs(data.decode("utf-8", "replace"))
-            self.__dict__.update(form=_multidict(storage, pairs), files=_multidict(storage, []))
+        kind = self.mimetype
+        ours = (
+            body is not None
+            and kind in (_URLENCODED, "multipart/form-data")
+            and self.form_data_parser_class is FormDataParser
+        )
+        if ours and "stream" not in own and "_cached_data" not in own:
+            if not t.cast(Body, body).complete and not on_loop():
+                async_to_sync(self.load_body)()
+            data = t.cast(Body, body).loaded
         else:
+            data = own.get("_cached_data") if ours else None
+        if data is None and self._arrived is None:
             super()._load_form_data()
+        else:
+            self._take_form(kind, data or b"")
         self._parsed_form()
+
+    def _take_form(self, kind: str, data: bytes) -> None:
+        storage, own = self.parameter_storage_class, self.__dict__
+        if kind == _URLENCODED:
+            form, files = _parse_pairs(data.decode("utf-8", "replace")), []
+        else:
+            parser = self._arrived or parse_loaded(self, data)
+            form, files = parser.form, parser.files
+        own.update(
+            form=_multidict(storage, form), files=_multidict(storage, files), stream=io.BytesIO()
+        )
+
+    def close(self) -> None:
+        """Close the uploaded files."""
+        super().close()
+        if self._arrived is not None:
+            self._arrived.close()
 
     def _parsed_form(self) -> None:
         """In debug, make a missing file say that the form's enctype is wrong."""
@@ -429,11 +470,11 @@ def _parse_pairs(text: str) -> list[tuple[str, str]]:
     return pairs
 
 
-def _multidict(kind: type[t.Any], pairs: list[tuple[str, str]]) -> t.Any:
+def _multidict(kind: type[t.Any], pairs: list[tuple[str, t.Any]]) -> t.Any:
     if kind is not ImmutableMultiDict:
         return kind(pairs)
     # PERF: a MultiDict is a dict of lists, and its constructor takes 1.5 us to find out of what.
-    lists: dict[str, list[str]] = {}
+    lists: dict[str, list[t.Any]] = {}
     for name, value in pairs:
         if name in lists:
             lists[name].append(value)
@@ -514,7 +555,7 @@ class ASGIBody:
     async def send(self, response: Response, ctx: AppContext, send: t.Any) -> None:
         """Run it for the context's request; what hooks added to the response is sent with it."""
         request = ctx.request
-        data = request.__dict__.get("_cached_data")
+        data = t.cast(Body, request._body).loaded
         added = [
             (name.lower().encode("latin-1"), value.encode("latin-1"))
             for name, value in response.headers

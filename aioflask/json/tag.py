@@ -159,7 +159,7 @@ class TagDateTime(_OfType):
 
 # PERF: no tag above takes these types, so asking all eight of them can be skipped.
 _UNTAGGED = frozenset((str, int, float, bool, type(None)))
-_scan_json = json.JSONDecoder().scan_once
+_scan_json: t.Any = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
 
 
 class TaggedJSONSerializer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import io
 import itertools
 import json
 from collections import deque
@@ -124,7 +125,7 @@ class Flow:
     def send(self, environ: dict[str, Any], pieces: Iterable[bytes], **scope: Any) -> Answer:
         """Send an environ whose body arrives in pieces; `scope` changes what ASGI sees."""
         if self.loop is None:
-            environ["wsgi.input"] = Pieces(pieces)
+            environ["wsgi.input"] = io.BufferedReader(Pieces(pieces))
             return self._by_wsgi(environ)
         made = {**scope_from_environ(environ), **scope}
         del made["aioflask.environ"]  # A server has none.
@@ -148,20 +149,22 @@ class Flow:
         return value
 
 
-class Pieces:
-    """A `wsgi.input` whose body has come in pieces, and that can do no more than PEP 3333 asks."""
+class Pieces(io.RawIOBase):
+    """A socket that a body comes from, a piece at a time."""
 
     def __init__(self, pieces: Iterable[bytes]) -> None:
         self.pieces = deque(pieces)
 
-    def read(self, size: int = -1) -> bytes:
-        read = b""
-        while self.pieces and (size < 0 or len(read) < size):
-            read += self.pieces.popleft()
-        if 0 <= size < len(read):
-            self.pieces.appendleft(read[size:])
-            read = read[:size]
-        return read
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        piece = self.pieces.popleft() if self.pieces else b""
+        if len(piece) > len(buffer):
+            self.pieces.appendleft(piece[len(buffer) :])
+            piece = piece[: len(buffer)]
+        buffer[: len(piece)] = piece
+        return len(piece)
 
 
 async def outcome(function: Callable[..., Any], *args: Any) -> tuple[Any, BaseException | None]:
@@ -179,7 +182,9 @@ async def ask(app: Any, scope: dict[str, Any], pieces: list[bytes]) -> Answer:
     body = deque(
         {"type": "http.request", "body": piece, "more_body": True} for piece in pieces
     ) or deque([{"type": "http.request", "body": b"", "more_body": True}])
-    body[-1]["more_body"] = False
+    announced = dict(scope["headers"]).get(b"content-length", b"")
+    # A client that sends less than it announced has gone, which the server tells.
+    body[-1]["more_body"] = announced.isdigit() and int(announced) > sum(map(len, pieces))
     status, headers, sent, ended = 0, Headers(), list[bytes](), False
 
     async def receive() -> Any:

@@ -397,7 +397,6 @@ def test_what_is_held_in_memory_has_a_cap_of_its_own(flow: Flow, announced: bool
 @pytest.mark.parametrize(
     ("setting", "value", "kind", "body"),
     [
-        ("MAX_FORM_MEMORY_SIZE", 10, FORM_TYPE, b"a=" + b"x" * 20),
         (
             "MAX_FORM_MEMORY_SIZE",
             10,
@@ -414,6 +413,13 @@ def test_forms_have_limits_of_their_own(
     assert pieces(flow, [body], content_type=kind).status == 200
     flow.app.config[setting] = value
     assert pieces(flow, [body], content_type=kind).status == 413
+
+
+def test_the_limit_of_fields_is_for_multipart_alone(flow: Flow) -> None:
+    """As in Flask; a form in a query's syntax is limited as a whole."""
+    flow.app.config["MAX_FORM_MEMORY_SIZE"] = 10
+    flow.route("/", methods=["POST"])(READERS["form"])
+    assert pieces(flow, [b"a=" + b"x" * 20], content_type=FORM_TYPE).json == 1
 
 
 def test_a_big_multipart_body_keeps_to_the_form_limits_while_it_arrives(flow: Flow) -> None:

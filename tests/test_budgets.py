@@ -1,0 +1,345 @@
+"""What a request may cost, in Python calls, frames, tasks and hops: counts hold on any machine.
+
+The calls are those of the app and of the libraries under it; the event loop's own, whose turns
+vary, are left out. Worker threads are counted too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+import pytest
+
+from aioflask import Blueprint, Flask, g, session
+from aioflask.concurrency import nonblocking
+from aioflask.signals import WalkSignal, request_started
+
+HELLO = 18
+SESSION = 60
+ASYNC_HOOKS = 31
+PLAIN_HOOK = 62
+PLAIN_VIEW = 42
+ELSEWHERE = ("/asyncio/", "/anyio/", "/selectors.py", "/threading.py", "/weakref.py")
+
+
+@pytest.fixture(autouse=True)
+def no_signal_was_ever_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The walk looks for receivers from the first one on; those of other tests do not count."""
+    monkeypatch.setattr(WalkSignal, "in_use", False)
+
+
+Headers = Iterable[tuple[bytes, bytes]]
+
+
+class Costs:
+    """What one request cost, and what came of it."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self.sent: list[dict[str, Any]] = []
+        self.tasks = 0
+
+    def __getitem__(self, name: str) -> int:
+        """How often a function was called, by its qualified name."""
+        return Counter(self.calls)[name]
+
+    def made(self, kind: str) -> list[str]:
+        """The constructor calls of the classes whose names end like this."""
+        return [call for call in self.calls if call.endswith(f"{kind}.__init__")]
+
+    def note(self, frame: FrameType, event: str, _: Any) -> None:
+        code = frame.f_code
+        above_the_app = code is costs_of.__code__ or code.co_name.startswith("test_")
+        if event == "call" and not above_the_app:
+            if not any(part in code.co_filename for part in ELSEWHERE):
+                self.calls.append(code.co_qualname)
+
+
+@contextmanager
+def profiled(note: Callable[[FrameType, str, Any], Any]) -> Iterator[None]:
+    """Profile this thread; threads that start meanwhile profile themselves from then on."""
+    before = sys.getprofile()
+    threading.setprofile(note)
+    sys.setprofile(note)
+    try:
+        yield
+    finally:
+        sys.setprofile(before)
+        threading.setprofile(None)
+
+
+async def costs_of(app: Flask, path: str = "/", *, send_cookie: bool = False) -> Costs:
+    """Warm a fresh app up with the same request, and count the next."""
+    costs = Costs()
+    loop = asyncio.get_running_loop()
+    counting = False
+
+    async def receive() -> dict[str, Any]:
+        raise AssertionError("the body of a request without one was asked for")
+
+    async def send(message: dict[str, Any]) -> None:
+        costs.sent.append(message)
+
+    def note(frame: FrameType, event: str, arg: Any) -> None:
+        if counting:
+            costs.note(frame, event, arg)
+
+    def make_task(loop: asyncio.AbstractEventLoop, coro: Any, **kwargs: Any) -> Any:
+        costs.tasks += 1
+        return asyncio.Task(coro, loop=loop, **kwargs)
+
+    scope = scope_of(path, [])
+    with profiled(note):
+        await app(scope, receive, send)
+        if send_cookie:
+            scope = scope_of(path, cookies(costs.sent))
+            await app(scope, receive, send)
+    costs = Costs()
+    loop.set_task_factory(make_task)
+    try:
+        with profiled(note):
+            counting = True
+            await app(scope | {"state": {}}, receive, send)
+            counting = False
+    finally:
+        loop.set_task_factory(None)
+    assert costs.sent[0]["status"] == 200, costs.sent
+    return costs
+
+
+def scope_of(path: str, headers: Headers) -> dict[str, Any]:
+    usual = [(b"host", b"127.0.0.1:8000"), (b"user-agent", b"budget"), (b"accept", b"*/*")]
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "server": ("127.0.0.1", 8000),
+        "client": ("127.0.0.1", 50000),
+        "scheme": "http",
+        "root_path": "",
+        "headers": [*usual, *headers],
+        "state": {},
+        "method": "GET",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+    }
+
+
+def cookies(sent: list[dict[str, Any]]) -> Headers:
+    found = [value for name, value in sent[0]["headers"] if name == b"set-cookie"]
+    assert found, "the app set no cookie"
+    return [(b"cookie", found[0].partition(b";")[0])]
+
+
+def hello_app() -> Flask:
+    app = Flask("budget")
+    app.secret_key = "a secret of a fair length"
+
+    @app.get("/")
+    async def hello() -> str:
+        return "Hello"
+
+    return app
+
+
+@pytest.mark.anyio
+async def test_hello_world_costs_a_handful_of_calls() -> None:
+    costs = await costs_of(hello_app())
+    assert len(costs.calls) <= HELLO, costs.calls
+    assert costs.calls[0] == "Flask.__call__" and costs.calls[-1].endswith("send")
+    assert [message["type"] for message in costs.sent] == [
+        "http.response.start",
+        "http.response.body",
+    ]
+
+
+@pytest.mark.anyio
+async def test_hello_world_starts_no_task_and_builds_nothing_nobody_asked_for() -> None:
+    costs = await costs_of(hello_app())
+    assert costs.tasks == 0
+    assert costs.made("Headers") == costs.made("MapAdapter") == costs.made("Job") == []
+    assert costs["build_environ"] == 0
+
+
+@pytest.mark.anyio
+async def test_at_most_three_frames_stand_above_a_view() -> None:
+    app, names = Flask("budget"), list[str]()
+
+    @app.get("/")
+    async def view() -> str:
+        frame = sys._getframe().f_back
+        while frame is not None and frame.f_code is not costs_of.__code__:
+            names.append(frame.f_code.co_name)
+            frame = frame.f_back
+        return ""
+
+    await costs_of(app)
+    assert names == 2 * ["dispatch_request", "full_dispatch_request", "asgi_app"]
+
+
+@pytest.mark.anyio
+async def test_a_view_runs_in_the_servers_own_task() -> None:
+    app, tasks = Flask("budget"), set[Any]()
+
+    @app.get("/")
+    async def view() -> str:
+        tasks.update({asyncio.current_task()}, asyncio.all_tasks())
+        return ""
+
+    before = asyncio.all_tasks()
+    await costs_of(app)
+    assert tasks == before
+
+
+@pytest.mark.anyio
+async def test_a_session_read_and_written_costs_its_budget() -> None:
+    app = hello_app()
+
+    @app.get("/session")
+    async def count() -> dict[str, int]:
+        session["count"] = session.get("count", 0) + 1
+        return {"count": session["count"]}
+
+    costs = await costs_of(app, "/session", send_cookie=True)
+    assert costs.sent[1]["body"].strip() == b'{"count":2}'
+    assert len(costs.calls) <= SESSION, (len(costs.calls), costs.calls)
+
+
+@pytest.mark.anyio
+async def test_async_hooks_cost_themselves_and_no_hop() -> None:
+    app = hello_app()
+
+    @app.before_request
+    async def before() -> None:
+        g.hook = "before"
+
+    @app.after_request
+    async def after(response: Any) -> Any:
+        response.headers["X-Hook"] = g.hook
+        return response
+
+    costs = await costs_of(app)
+    assert len(costs.calls) <= ASYNC_HOOKS, (len(costs.calls), costs.calls)
+    assert costs.made("Job") == [] and costs.tasks == 0
+
+
+@pytest.mark.anyio
+async def test_plain_hooks_of_a_kind_under_an_async_view_are_one_hop() -> None:
+    app, threads = hello_app(), set[str]()
+
+    @app.before_request
+    def before() -> None:
+        threads.add(threading.current_thread().name)
+
+    one = await costs_of(app)
+    assert len(one.made("Job")) == 1 and one.tasks == 0
+    assert len(one.calls) <= PLAIN_HOOK, (len(one.calls), one.calls)
+    assert all(name.startswith("aioflask-lane") for name in threads)
+
+    app = hello_app()
+    app.before_request_funcs[None] = [before] * 5
+    five = await costs_of(app)
+    assert len(five.made("Job")) == 1
+    assert len([call for call in five.calls if call.endswith(".before")]) == 5
+
+
+@pytest.mark.anyio
+async def test_a_plain_view_is_one_hop_and_one_match() -> None:
+    app, threads = Flask("budget"), list[str]()
+
+    @app.before_request
+    def before() -> None:
+        threads.append(threading.current_thread().name)
+
+    @app.teardown_request
+    def teardown(_: BaseException | None) -> None:
+        threads.append(threading.current_thread().name)
+
+    @app.get("/")
+    def view() -> str:
+        threads.append(threading.current_thread().name)
+        return ""
+
+    costs = await costs_of(app)
+    assert len(costs.made("Job")) == 1 and costs.tasks == 0
+    assert costs["Router.match"] == 1 and costs["MapAdapter.match"] == 0
+    assert costs["build_environ"] == 0 and costs.made("Headers") == []
+    assert len(set(threads[3:])) == 1 and threads[3].startswith("aioflask-worker")
+
+
+@pytest.mark.anyio
+async def test_a_plain_view_costs_its_budget() -> None:
+    app = Flask("budget")
+    app.add_url_rule("/", "view", lambda: "")
+    costs = await costs_of(app)
+    assert len(costs.calls) <= PLAIN_VIEW, (len(costs.calls), costs.calls)
+
+
+@pytest.mark.anyio
+async def test_a_nonblocking_view_makes_no_hop() -> None:
+    app = Flask("budget")
+    app.add_url_rule("/", "view", nonblocking(lambda: ""))
+    costs = await costs_of(app)
+    assert costs.made("Job") == [] and len(costs.calls) <= HELLO + 2
+
+
+def crowd(app: Flask) -> None:
+    """Everything that this app's only measured view does not use, a hundred times."""
+
+    def nothing(*args: Any, **kwargs: Any) -> Any:
+        raise AssertionError("a function of another blueprint was called")
+
+    for number in range(100):
+        blueprint = Blueprint(f"b{number}", __name__, url_prefix=f"/b{number}")
+        blueprint.before_request(nothing)
+        blueprint.after_request(nothing)
+        blueprint.teardown_request(nothing)
+        blueprint.url_value_preprocessor(nothing)
+        blueprint.context_processor(nothing)
+        blueprint.register_error_handler(404, nothing)
+        blueprint.add_url_rule("/<int:id>/<path:rest>", "view", nothing)
+        app.register_blueprint(blueprint)
+    app.register_error_handler(Exception, nothing)
+    app.context_processor(nothing)
+    app.url_defaults(nothing)
+
+
+@pytest.mark.anyio
+async def test_what_is_not_used_costs_nothing() -> None:
+    app = hello_app()
+    crowd(app)
+    assert (await costs_of(app)).calls == (await costs_of(hello_app())).calls
+
+
+@pytest.mark.anyio
+async def test_a_cookie_that_is_not_the_sessions_opens_no_session() -> None:
+    app = hello_app()
+
+    @app.get("/set")
+    async def set_cookie() -> Any:
+        response = app.make_response("")
+        response.set_cookie("theme", "dark")
+        return response
+
+    costs = await costs_of(app, "/set", send_cookie=True)
+    assert not [call for call in costs.calls if "SessionInterface" in call]
+
+
+@pytest.mark.anyio
+async def test_a_listener_that_has_gone_costs_a_look_for_others() -> None:
+    def listener(*_: Any, **__: Any) -> None: ...
+
+    app = hello_app()
+    with request_started.connected_to(listener, app):
+        heard = await costs_of(app)
+    gone = await costs_of(app)
+    assert any(call.endswith("listener") for call in heard.calls)
+    assert len(gone.calls) <= HELLO + 2, gone.calls
