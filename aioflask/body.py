@@ -14,11 +14,14 @@ from werkzeug.datastructures import FileStorage, Headers
 from werkzeug.exceptions import BadRequest, ClientDisconnected, RequestEntityTooLarge
 from werkzeug.http import parse_options_header
 from werkzeug.sansio.multipart import Data, Epilogue, Event, Field, File, MultipartDecoder, NeedData
+from werkzeug.wsgi import get_input_stream
 
 from .concurrency import async_to_sync, on_loop, run_sync
 
 if t.TYPE_CHECKING:
     from .wrappers import Request
+
+T = t.TypeVar("T")
 
 PIECE = 65536
 """Bytes that a parser is given at once: its work between two other requests stays small."""
@@ -112,12 +115,40 @@ class Body:
                 raise BodyTooLarge("MAX_BODY_MEMORY", limit)
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
+    def wait(self, read: t.Callable[..., t.Coroutine[t.Any, t.Any, T]], *args: t.Any) -> T:
+        """Read in plain code: ``read`` is awaited by the loop, while this thread waits."""
+        return async_to_sync(read)(*args)
+
     async def read_up_to(self, size: int) -> bytes:
         """At least one byte, at most ``size``; ``b""`` at the end."""
         piece = await self.read_piece()
         if len(piece) > size:
             piece, self.unread = piece[:size], piece[size:]
         return piece
+
+
+class EnvironBody(Body):
+    """The body of a request that came by WSGI: the reading thread reads ``wsgi.input`` itself."""
+
+    __slots__ = ("_input",)
+
+    def __init__(self, request: t.Any) -> None:
+        environ = request.environ
+        length = environ.get("CONTENT_LENGTH") or ""
+        super().__init__(request, self._read_input, length.encode("latin-1") or None)
+        self._input = get_input_stream(environ)
+
+    async def _read_input(self) -> dict[str, t.Any]:
+        data = self._input.read(PIECE)
+        return {"type": "http.request", "body": data, "more_body": bool(data)}
+
+    def wait(self, read: t.Callable[..., t.Coroutine[t.Any, t.Any, T]], *args: t.Any) -> T:
+        """Do what only seems to await."""
+        try:
+            read(*args).send(None)
+        except StopIteration as stop:
+            return t.cast(T, stop.value)
+        raise AssertionError("reading wsgi.input waited for an event loop")
 
 
 class BodyFile(io.RawIOBase):
@@ -132,13 +163,13 @@ class BodyFile(io.RawIOBase):
 
     def readinto(self, buffer: t.Any) -> int:
         """Fill a buffer with what is there, and return how many bytes that is."""
-        piece = async_to_sync(self._body.read_up_to)(len(buffer))
+        piece = self._body.wait(self._body.read_up_to, len(buffer))
         buffer[: len(piece)] = piece
         return len(piece)
 
     def readall(self) -> bytes:
         """All that is left, within the limits."""
-        return async_to_sync(self._body.read)()
+        return self._body.wait(self._body.read)
 
 
 def open_for_plain_code(body: Body) -> t.IO[bytes]:
@@ -146,7 +177,7 @@ def open_for_plain_code(body: Body) -> t.IO[bytes]:
 
     :raises RuntimeError: on the event loop's thread, where a read cannot wait.
     """
-    if not body.complete and on_loop():
+    if not (body.complete or isinstance(body, EnvironBody)) and on_loop():
         raise RuntimeError(
             "The request's body was asked for on the event loop before it was read. It is read"
             " right before the view, after the before_request hooks. A hook or an error handler"
@@ -231,7 +262,7 @@ class MultipartParser:
     def _take(self, event: Data) -> None:
         part, data = t.cast("Field | File", self._part), event.data
         if isinstance(part, File):
-            self._writes.append((t.cast("t.IO[bytes]", self.files[-1][1].stream), data))
+            self._writes.append((self.files[-1][1].stream, data))
             self.to_write += len(data)
             self.file_size += len(data)
             return
@@ -267,14 +298,21 @@ async def parse_arriving(request: Request, body: Body, first: list[bytes]) -> Mu
         while piece := (first.pop(0) if first else await body.read_piece()):
             parser.feed(piece)
             if parser.to_write >= WRITE_AT_ONCE:
-                await run_sync(parser.write)
+                await _write(parser)
         parser.finish()
-        await run_sync(parser.write)
+        await _write(parser)
         parser.rewind()
     except BaseException:
         parser.close()
         raise
     return parser
+
+
+async def _write(parser: MultipartParser) -> None:
+    if on_loop():
+        await run_sync(parser.write)
+    else:
+        parser.write()
 
 
 def parse_loaded(request: Request, data: bytes) -> MultipartParser:

@@ -370,7 +370,7 @@ class Job:
         return False
 
 
-def step_in(context: Context, coro: t.Coroutine[t.Any, t.Any, T], job: Job) -> T:
+def step_in(context: Context, coro: t.Coroutine[t.Any, t.Any, T], job: t.Any) -> T:
     """Run a coroutine to its end on this thread, in ``context``, left for every crossing."""
     step, value = coro.send, None
     while True:

@@ -12,7 +12,7 @@ import typing as t
 from collections import deque
 from contextvars import Context, copy_context
 
-from .concurrency import Crossing, Job, pool_of
+from .concurrency import Crossing, InContext, Job, pool_of
 
 if t.TYPE_CHECKING:
     from .ctx import AppContext
@@ -106,17 +106,23 @@ class ThreadStream(Job):
 class AsyncStream:
     """An async iterable of chunks, closed after use."""
 
-    def __init__(self, iterable: t.AsyncIterable[t.Any]) -> None:
+    def __init__(self, iterable: t.AsyncIterable[t.Any], context: Context | None) -> None:
         self._iterator = iterable.__aiter__()
+        self._context = context
+        """The request's own, if it has one: then every step is taken there."""
 
     def __aiter__(self) -> t.AsyncIterator[t.Any]:
-        return self._iterator
+        return self._iterator if self._context is None else self
+
+    async def __anext__(self) -> t.Any:
+        return await InContext(t.cast(Context, self._context), self._iterator.__anext__)
 
     async def aclose(self) -> None:
         """Close the generator, so that its ``finally`` runs now."""
         close = getattr(self._iterator, "aclose", None)
-        if close is not None:
-            await close()
+        if close is None:
+            return
+        await (close() if self._context is None else InContext(self._context, close))
 
 
 def as_chunks(ctx: AppContext, body: t.Any, close: t.Callable[[], t.Any]) -> t.Any:
@@ -127,7 +133,7 @@ def as_chunks(ctx: AppContext, body: t.Any, close: t.Callable[[], t.Any]) -> t.A
     :raises PoolFull: a 503, when all threads for streams are busy and their queue is full.
     """
     if hasattr(body, "__aiter__"):
-        return AsyncStream(body)
+        return AsyncStream(body, ctx._context)
     pool = pool_of(ctx.app, "stream")
     stream = ThreadStream(pool.home, body, ctx._context or copy_context(), close)
     pool.submit(stream)

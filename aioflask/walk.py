@@ -142,41 +142,41 @@ async def _handle(ctx: AppContext, handler: Func, error: Exception) -> t.Any:
 def match(ctx: AppContext, scope: t.Any) -> Plan:
     """Match the URL of a request that came by ASGI, and return its endpoint's plan."""
     app, request = ctx.app, ctx._request
-    host = request._raw.get(b"host", b"")
-    if host not in _valid_hosts and not _is_valid(host):
-        request.routing_exception = SecurityError(f"Host {host!r} is not a valid host name.")
-    else:
-        url_map = app.url_map
-        found = None
-        if type(url_map) is FastMap and not (
+    url_map = app.url_map
+    found = None
+    if (
+        request._raw.get(b"host", b"") in _valid_hosts
+        and type(url_map) is FastMap
+        and not (
             app._replaces_url_adapter
             or url_map.host_matching
             or app.subdomain_matching
             or scope.get("root_path")
             or app.config["TRUSTED_HOSTS"] is not None
-        ):
-            found = (url_map._router or url_map.router).match(request.method, scope["path"])
-        if found is not None:
-            request.url_rule, request.view_args = found
-        else:
-            _match_by_map(ctx)
+        )
+    ):
+        found = (url_map._router or url_map.router).match(request.method, scope["path"])
+    if found is not None:
+        request.url_rule, request.view_args = found
+    else:
+        match_by_map(ctx)
     plan = ctx.plan = plan_for(app, request)
     return plan
 
 
-def _match_by_map(ctx: AppContext) -> None:
+def match_by_map(ctx: AppContext) -> None:
+    """Match by Werkzeug's map, after a look at the host; what fails takes the view's place."""
+    request = ctx._request
+    host = request._raw.get(b"host", b"")
     try:
+        if host not in _valid_hosts:
+            if not _valid_host(host.decode("latin-1")):
+                raise SecurityError(f"The Host {host!r} is not a valid host name.")
+            if len(_valid_hosts) < 256:
+                _valid_hosts.add(host)
         ctx.match_request()
-    except Exception as error:  # A converter's own, which is raised in the view's place.
-        ctx.request.routing_exception = error
-
-
-def _is_valid(host: bytes) -> bool:
-    if not _valid_host(host.decode("latin-1")):
-        return False
-    if len(_valid_hosts) < 256:
-        _valid_hosts.add(host)
-    return True
+    except Exception as error:  # Also a converter's own.
+        request.routing_exception = error
 
 
 def _planned(ctx: AppContext) -> Plan:
@@ -215,7 +215,7 @@ async def full_dispatch_request(ctx: AppContext) -> Response:
             rv = await preprocess_request(ctx)
         if rv is None:
             body = ctx._request._body
-            if body is not None and not body.complete and plan.view is not None and on_loop():
+            if not body.complete and plan.view is not None and on_loop():
                 await ctx._request.load_body()
             if replaced and "dispatch_request" in replaced:
                 rv = await _replacement(ctx, "dispatch_request")
@@ -306,10 +306,8 @@ async def dispatch_request(ctx: AppContext) -> t.Any:
 def _read_for_loop(ctx: AppContext) -> None:
     """Read the body on this thread, before an ``async def`` view asks for it on the loop."""
     request = ctx.request
-    if request.mimetype == "multipart/form-data":
-        request._load_form_data()
-    elif request._body is None or not request._body.complete:
-        request.get_data()
+    if not request._body.complete:
+        request._body.wait(request.load_body)
 
 
 # --- errors ---------------------------------------------------------------------------------------
@@ -412,13 +410,14 @@ async def process_response(ctx: AppContext, response: Response) -> Response:
     """Run the after hooks, save the session, and return the response to send."""
     plan = ctx.plan or _planned(ctx)
     for func in ctx._after_request_functions or ():
-        response = await call(ctx, func, response)
+        response = _returned(func, await call(ctx, func, response))
     for group in plan.after:
         if group.is_async:
             on_this_side = _get_running_loop() is not None
             for func in group.functions:
-                response = await (
-                    func(response) if on_this_side else _await_on_loop(ctx, func, response)
+                response = _returned(
+                    func,
+                    await (func(response) if on_this_side else _await_on_loop(ctx, func, response)),
                 )
         elif _on_this_side(ctx, group):
             response = _pass_through(group, response)
@@ -441,7 +440,17 @@ async def _save_session(ctx: AppContext, plan: Plan, response: Response) -> None
 
 def _pass_through(group: Group, response: Response) -> Response:
     for func in group.functions:
-        response = func(response)
+        response = _returned(func, func(response))
+    return response
+
+
+def _returned(func: Func, response: Response | None) -> Response:
+    if response is None:
+        name = getattr(func, "__qualname__", repr(func))
+        raise TypeError(
+            f"The after_request function {name}() returned None, so there is no response to send."
+            " It must return a response: write 'return response' at its end."
+        )
     return response
 
 
@@ -688,10 +697,12 @@ def leaves_something(ctx: AppContext, plan: Plan, response: Response) -> bool:
 
 async def end(ctx: AppContext, exc: BaseException | None, response: Response | None = None) -> None:
     """Leave a request's context. A test client, or a stream of the response, may keep it."""
-    environ = t.cast(t.Any, ctx.request.scope).get("aioflask.environ")
+    request = ctx._request
+    environ = request.environ if request.scope is None else request.scope.get("aioflask.environ")
     if environ is not None and (preserve := environ.get("werkzeug.debug.preserve_context")):
         with contextlib.suppress(HTTPException):  # Whoever keeps the context may read the body.
-            await _await_on_loop(ctx, ctx.request.load_body)
+            if request.scope is not None:
+                await _await_on_loop(ctx, request.load_body)
         preserve(ctx)
     if response is not None and response._plain is None:
         body = response.response

@@ -28,12 +28,13 @@ from . import json
 from .body import (
     IN_MEMORY,
     Body,
+    EnvironBody,
     MultipartParser,
     open_for_plain_code,
     parse_arriving,
     parse_loaded,
 )
-from .concurrency import async_to_sync, hop, on_loop
+from .concurrency import hop, on_loop
 from .globals import _cv_app, current_app
 from .streams import as_chunks
 
@@ -102,7 +103,7 @@ class Request(_WerkzeugRequest):
     scope: Scope | None = None
     """The ASGI scope, or None for a request that came by WSGI."""
     _scope: Scope
-    _body: Body | None = None
+    _receive: t.Any = None
     _arrived: MultipartParser | None = None
     """The form that was parsed while it arrived, if it was too large to be kept."""
     _leaves_something = False
@@ -126,6 +127,7 @@ class Request(_WerkzeugRequest):
         self.scope = self._scope = scope
         # PERF: one pass in C answers every question about a header that the walk has.
         raw = self._raw = dict(scope["headers"])
+        self._receive = receive
         if (
             b"content-length" in raw
             or b"transfer-encoding" in raw
@@ -142,6 +144,10 @@ class Request(_WerkzeugRequest):
     def method(self) -> str:
         """The method, in capitals."""
         return t.cast(str, self._scope["method"]).upper()
+
+    @lazy
+    def _body(self) -> Body:
+        return EnvironBody(self)
 
     @lazy
     def _raw(self) -> dict[bytes, bytes]:
@@ -207,7 +213,7 @@ class Request(_WerkzeugRequest):
     @lazy
     def cookies(self) -> ImmutableMultiDict[str, str]:
         """The cookies by their names."""
-        if self._body is not None and len(self._raw) == len(self._scope["headers"]):
+        if self.scope is not None and len(self._raw) == len(self._scope["headers"]):
             text = self._raw.get(b"cookie", b"").decode("latin-1")
         else:
             text = ";".join(self.headers.getlist("Cookie"))
@@ -292,7 +298,7 @@ class Request(_WerkzeugRequest):
 
         :raises RuntimeError: on the event loop's thread before the body was loaded.
         """
-        if self._body is None:
+        if self.shallow:
             return _WerkzeugRequest.stream.fget(self)  # type: ignore[attr-defined,no-any-return]
         if self._body.loaded is not None:
             return io.BytesIO(self._body.loaded)
@@ -310,8 +316,6 @@ class Request(_WerkzeugRequest):
     @property
     def want_form_data_parsed(self) -> bool:
         """Whether the request says what its body is."""
-        if self._body is None:
-            return super().want_form_data_parsed
         return b"content-type" in self._raw
 
     async def load_body(self) -> None:
@@ -324,7 +328,7 @@ class Request(_WerkzeugRequest):
         :raises ClientDisconnected: a 400, if the client went before it had sent everything.
         """
         body = self._body
-        if body is None or body.complete or "stream" in self.__dict__:
+        if body.complete or "stream" in self.__dict__:
             return
         kind = self._raw.get(b"content-type", b"")
         if kind[:10].lower() != b"multipart/" or self.mimetype != "multipart/form-data":
@@ -348,14 +352,13 @@ class Request(_WerkzeugRequest):
             return
         kind = self.mimetype
         ours = (
-            body is not None
-            and kind in (_URLENCODED, "multipart/form-data")
+            kind in (_URLENCODED, "multipart/form-data")
             and self.form_data_parser_class is FormDataParser
         )
         if ours and "stream" not in own and "_cached_data" not in own:
-            if not t.cast(Body, body).complete and not on_loop():
-                async_to_sync(self.load_body)()
-            data = t.cast(Body, body).loaded
+            if not body.complete and not on_loop():
+                body.wait(self.load_body)
+            data = body.loaded
         else:
             data = own.get("_cached_data") if ours else None
         if data is None and self._arrived is None:
@@ -404,11 +407,7 @@ class Request(_WerkzeugRequest):
         :raises BadRequest: 400 for a malformed body.
         :raises UnsupportedMediaType: 415 for another content type.
         """
-        if (
-            self._body is None
-            or self.json_module is not json
-            or (type(self).on_json_loading_failed is not Request.on_json_loading_failed)
-        ):
+        if self.json_module is not json:
             return super().get_json(force=force, silent=silent, cache=cache)
         cached: tuple[t.Any, t.Any] = self.__dict__.get("_json", _no_json)
         if cache and cached[silent] is not Ellipsis:
@@ -555,7 +554,9 @@ class ASGIBody:
     async def send(self, response: Response, ctx: AppContext, send: t.Any) -> None:
         """Run it for the context's request; what hooks added to the response is sent with it."""
         request = ctx.request
-        data = t.cast(Body, request._body).loaded
+        data = b"" if request._body.complete else None
+        if request._body.loaded is not None:
+            data = request._body.loaded
         added = [
             (name.lower().encode("latin-1"), value.encode("latin-1"))
             for name, value in response.headers
@@ -565,7 +566,7 @@ class ASGIBody:
         async def receive() -> t.Any:
             nonlocal data
             if data is None:
-                return await t.cast(Body, request._body)._receive()
+                return await request._receive()
             body, data = data, None
             return {"type": "http.request", "body": body, "more_body": False}
 
@@ -575,6 +576,29 @@ class ASGIBody:
             await send(message)
 
         await self.app(request.scope, receive, send_on)
+
+    async def collect(self, response: Response, ctx: AppContext, scope: Scope) -> None:
+        """Run it to its end, for a server that is not ASGI, and fill the response."""
+        ctx.request.scope, pieces = scope, []
+        ctx.request._receive = _nothing_more
+
+        async def send(message: t.Any) -> None:
+            if message["type"] == "http.response.start":
+                pairs = message.get("headers", ())
+                response.status_code = message["status"]
+                response.headers.clear()
+                response.headers.extend(
+                    (k.decode("latin-1"), v.decode("latin-1")) for k, v in pairs
+                )
+            else:
+                pieces.append(message.get("body", b""))
+
+        await self.send(response, ctx, send)
+        response.response = [b"".join(pieces)]
+
+
+async def _nothing_more() -> dict[str, t.Any]:
+    return {"type": "http.disconnect"}
 
 
 # --- the response ---------------------------------------------------------------------------------

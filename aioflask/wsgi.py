@@ -15,9 +15,9 @@ from collections.abc import AsyncIterable, Iterable, Iterator
 from urllib.parse import quote, urlsplit
 
 from . import walk
-from .concurrency import background_loop, complete, on_loop
-from .helpers import ContextStream
+from .concurrency import Crossing, async_to_sync, background_loop, on_loop, step_in
 from .plan import plan_for
+from .wrappers import ASGIBody
 
 if t.TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -52,47 +52,56 @@ def wsgi_app(
             "    right: await app(scope, receive, send), or app.async_client() in a test"
         )
     ctx = app.request_context(environ)
-    ctx._tokens = [ctx._activate()]
-    error: BaseException | None = None
-    body: t.Any = None
-    try:
-        try:
-            complete(_begin(ctx))
-            # Off the loop the walk is driven to its end by this thread and gives a value.
-            response: Response = app.full_dispatch_request()
-            body = response.response
-        except Exception as e:
-            error = e
-            response = app.handle_exception(e)
-        except BaseException as e:
-            error = e
-            raise
-        if isinstance(response.response, AsyncIterable):
-            response.response = AsyncBody(response.response)
-        return response(environ, start_response)
-    finally:
-        _end(ctx, environ, body, error)
+    ctx.request._leaves_something = True
+    context = ctx._context = contextvars.copy_context()
+    response = step_in(context, _walk(ctx), _Caller())
+    if isinstance(response.response, AsyncIterable):
+        response.response = AsyncBody(response.response, context)
+    elif isinstance(response.response, ASGIBody):
+        scope = scope_from_environ(environ)
+        ctx.request._body.wait(ctx.request.load_body)
+        async_to_sync(response.response.collect)(response, ctx, scope)
+    elif not (response.is_sequence or response.direct_passthrough):
+        response.response = PlainBody(response.response, context)
+    return response(environ, start_response)
 
 
-async def _begin(ctx: AppContext) -> None:
+async def _walk(ctx: AppContext) -> Response:
+    token = ctx._activate()
+    ctx._tokens = [token]
     try:
-        ctx.match_request()
-    finally:  # What fails from here on is answered by the walk.
+        walk.match_by_map(ctx)
         ctx.plan = plan_for(ctx.app, ctx.request)
-    await walk.begin(ctx)
+        return await walk.respond(ctx)
+    finally:
+        ctx._tokens.remove(token)
+        ctx._deactivate(token)
 
 
-def _end(
-    ctx: AppContext, environ: WSGIEnvironment, body: t.Any, error: BaseException | None
-) -> None:
-    if (preserve := environ.get("werkzeug.debug.preserve_context")) is not None:
-        preserve(ctx)
-    if isinstance(body, ContextStream) and body.keep(ctx):
-        ctx._deactivate(t.cast("list[t.Any]", ctx._tokens).pop())
-        return
-    if error is not None and ctx.app.should_ignore_error(error):
-        error = None
-    ctx.pop(error)
+class _Caller:
+    """What `step_in` needs of a job, for a thread that is not one of ours."""
+
+    def cross(self, crossing: Crossing) -> t.Any:
+        async def call() -> t.Any:
+            return await crossing.func(*crossing.args)
+
+        return background_loop().run(call(), crossing.context)
+
+
+class PlainBody(Iterator[t.Any]):
+    """The pieces of a plain iterable, made in the context of their request."""
+
+    def __init__(self, source: Iterable[t.Any], context: contextvars.Context) -> None:
+        self._source, self._context = source, context
+        self._iterator = context.run(iter, source)
+
+    def __next__(self) -> t.Any:
+        return self._context.run(next, self._iterator)
+
+    def close(self) -> None:
+        """Close the source, in the same context."""
+        if hasattr(self._source, "close"):
+            self._context.run(self._source.close)
 
 
 class AsyncBody(Iterator[t.Any]):
@@ -102,9 +111,9 @@ class AsyncBody(Iterator[t.Any]):
     and context variables around a ``yield`` hold. It stays at most 16 pieces ahead.
     """
 
-    def __init__(self, source: AsyncIterable[t.Any]) -> None:
+    def __init__(self, source: AsyncIterable[t.Any], context: contextvars.Context) -> None:
         self._source = source
-        self._context = contextvars.copy_context()
+        self._context = context
         self._pieces: deque[t.Any] = deque()
         self._changed = threading.Condition()
         self._started = self._ended = self._closing = False

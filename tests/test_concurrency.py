@@ -9,7 +9,7 @@ import threading
 import time
 import traceback
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextvars import ContextVar, Token
+from contextvars import ContextVar
 from functools import partial
 from typing import Any
 
@@ -429,14 +429,12 @@ async def test_run_sync_calls_go_side_by_side(app: Flask) -> None:
 
 
 def hooks_that_set_and_reset(app: Flask, colour: str, seen: list[str]) -> None:
-    tokens: list[Token[str]] = []
-
     def before() -> None:
-        tokens.append(variable.set("set in the hook"))
+        g.token = variable.set("set in the hook")
 
     def teardown(exc: BaseException | None) -> None:
         seen.append(variable.get())
-        variable.reset(tokens.pop())  # Refused in any other Context.
+        variable.reset(g.token)  # Refused in any other Context.
 
     async def async_before() -> None:
         before()
@@ -785,8 +783,11 @@ def test_a_thread_whose_loop_has_gone_is_not_lost() -> None:
             raise
         return ""
 
+    async def main() -> None:
+        await ask(app)
+
     loop = asyncio.new_event_loop()
-    task = loop.create_task(Exchange(app).run())
+    task = loop.create_task(main())
     while not begun.is_set():
         loop.run_until_complete(asyncio.sleep(0.001))
     task._log_destroy_pending = False  # type: ignore[attr-defined]
@@ -1087,13 +1088,14 @@ async def test_a_connection_of_a_plain_hook_is_used_and_closed_on_one_thread(app
         return str(g.answer)
 
     app.testing = True
+    app.config["WORKER_QUEUE"] = 20
     exchanges = [Exchange(app) for _ in range(20)]
     async with anyio.create_task_group() as group:
         for exchange in exchanges:
             group.start_soon(exchange.run)
     assert [exchange.text for exchange in exchanges] == ["42"] * 20
     assert set(closed) == {"aioflask-lane-0"} and len(closed) == 20
-    assert len(pool_of(app).lanes) == 2
+    assert len(pool_of(app).lanes) == 2  # Each has one thread, the first of its own.
     assert [lane.requests for lane in pool_of(app).lanes] == [0, 0]
 
 

@@ -64,7 +64,7 @@ def by_map(url_map: Map, method: str, path: str) -> tuple[Rule, str] | None:
     try:
         adapter = url_map.bind("localhost", subdomain=url_map.default_subdomain)
         rule, values = adapter.match(path, method, return_rule=True)
-    except HTTPException:
+    except (HTTPException, ValueError):  # the latter where an alias is built of what does not fit
         return None
     return rule, repr(dict(sorted(values.items())))
 
@@ -98,10 +98,10 @@ DYNAMIC = {  # a converter, and texts that fit it or miss it by little
     "<int:{}>.<any(a, b):{}x>": ["1.a", "1.c", "1a"],
     "<{}>-<{}x>": ["a-b", "a-b-c", "-"],
 }
-UNBUILDABLE = ("/<int(", "/<float", "/<int:v0>.", "/<uuid")  # from the default "a"
 SEGMENTS = st.one_of(
     st.sampled_from([(text, [text]) for text in STATIC]), st.sampled_from(list(DYNAMIC.items()))
 )
+ENDPOINTS = st.sampled_from("efghijkl")
 
 
 def often(usual: Any, *others: Any) -> st.SearchStrategy[Any]:
@@ -109,32 +109,41 @@ def often(usual: Any, *others: Any) -> st.SearchStrategy[Any]:
     return st.sampled_from([usual] * (12 * len(others)) + list(others))
 
 
+QUIRKS: list[dict[str, Any]] = [
+    {"strict_slashes": True},
+    {"strict_slashes": False},
+    {"merge_slashes": True},
+    {"merge_slashes": False},
+    {"methods": ["POST"]},
+    {"methods": ["GET", "POST"]},
+    {"methods": None},
+    {"methods": None, "websocket": True},
+    {"subdomain": ""},
+    {"subdomain": "api"},
+    {"subdomain": "<sub>"},
+    {"defaults": {"extra": 1}},
+    {"defaults": {"v0": 1}},
+    {"build_only": True},
+    {"redirect_to": "elsewhere"},
+    {"alias": True},
+]
+TWO_QUIRKS = st.sampled_from([{}] * 300 + QUIRKS + [a | b for a in QUIRKS for b in QUIRKS[::3]])
+UNFIT = ("<any", "<uuid", "<int(", "<float", "<int:v0>.")
+"""Converters of a first segment that the default 1 of `v0` does not fit."""
+
+
 @st.composite
 def rules(draw: st.DrawFn) -> tuple[dict[str, Any], list[list[str]]]:
     """The arguments of a rule, and for each segment the texts to try there."""
-    segments = draw(st.lists(SEGMENTS, max_size=4))
+    segments = draw(st.lists(SEGMENTS, max_size=3))
     text = "".join("/" + s.format(f"v{i}", f"v{i}") for i, (s, _) in enumerate(segments))
-    default = 1 if "<int:v0>" in text else "a"
-    options: dict[str, Any] = {
-        "string": text + draw(often("", "/")) if text else "/",
-        "endpoint": draw(st.sampled_from("efghijkl")),
-        "methods": draw(often(["GET"], ["POST"], ["GET", "POST"], None)),
-        "strict_slashes": draw(often(None, True, False)),
-        "merge_slashes": draw(often(None, True, False)),
-        "subdomain": draw(often(None, "", "api", "<sub>")),
-        "defaults": draw(often(None, {"extra": 1}, {"v0": default})),
-        "build_only": draw(often(False, True)),
-        "redirect_to": draw(often(None, "elsewhere")),
-        "alias": draw(often(False, True)),
-        "websocket": draw(often(False, True)),
-    }
-    if draw(st.sampled_from([False] * 9 + [True])):
-        options["string"] = options["string"].replace("/", "//", 1)
-    if options["websocket"]:
+    text = text + draw(often("", "/")) or "/"
+    options = {"endpoint": draw(ENDPOINTS), "methods": ["GET"], **draw(TWO_QUIRKS)}
+    if options.get("websocket"):
         options["methods"] = None
-    if text.startswith(UNBUILDABLE):
-        options["defaults"] = None
-    return options, [texts for _, texts in segments]
+    if text.startswith(tuple("/" + each for each in UNFIT)):
+        options.pop("defaults", None)
+    return {"string": text, **options}, [texts for _, texts in segments]
 
 
 @st.composite
@@ -150,14 +159,14 @@ def paths(draw: st.DrawFn, fitting: list[list[str]]) -> str:
 
 @st.composite
 def cases(draw: st.DrawFn) -> tuple[FastMap, list[tuple[str, str]]]:
-    drawn = draw(st.lists(rules(), min_size=1, max_size=7))
+    drawn = draw(st.lists(rules(), min_size=1, max_size=6))
     url_map = map_of(
         *(Rule(**options) for options, _ in drawn),
         strict_slashes=draw(often(True, False)),
         merge_slashes=draw(often(True, False)),
         default_subdomain=draw(often("", "api")),
     )
-    derived = [draw(paths(fitting)) for _, fitting in drawn for _ in range(2)]
+    derived = [draw(paths(fitting)) for _, fitting in drawn for _ in range(3)]
     words = st.sampled_from([*STATIC, "", "..", "2"])
     derived.append("/" + "/".join(draw(st.lists(words, max_size=4))))
     return url_map, [(draw(often("GET", "POST", "HEAD", "PUT")), path) for path in derived]
@@ -166,7 +175,7 @@ def cases(draw: st.DrawFn) -> tuple[FastMap, list[tuple[str, str]]]:
 def test_where_the_router_answers_the_map_agrees_and_the_router_answers_often() -> None:
     found = answered = 0
 
-    @settings(max_examples=400, deadline=None)
+    @settings(max_examples=150, deadline=None)
     @given(cases())
     def check(case: tuple[FastMap, list[tuple[str, str]]]) -> None:
         nonlocal found, answered
@@ -178,7 +187,7 @@ def test_where_the_router_answers_the_map_agrees_and_the_router_answers_often() 
             assert answer in (None, truth), (method, path)
 
     check()
-    assert found > 500
+    assert found > 200
     # Half of these maps redirect, alias or need a second try somewhere; real ones hardly do.
     assert answered / found > 0.5, f"{answered} of {found}"
 
@@ -291,6 +300,14 @@ def test_a_converters_own_groups_do_not_shift_the_values(converter: str) -> None
 def test_the_default_regex_in_a_converter_that_spans_parts_matches_no_slash() -> None:
     url_map = map_of(Rule("/z/<narrow:x>", endpoint="z", methods=["GET"]))
     assert by_map(url_map, "GET", "/z/a/b") is by_router(url_map, "GET", "/z/a/b") is None
+
+
+def test_the_map_does_not_see_slashes_before_the_first_and_neither_does_the_router() -> None:
+    url_map = map_of(Rule("/", endpoint="a", methods=["GET"]), merge_slashes=False)
+    url_map.add(Rule("//", endpoint="b", methods=["GET"]))
+    url_map.add(Rule("/<wide:x>", endpoint="c", methods=["GET"]))
+    for path in ("//", "//a", "///a/b"):
+        assert by_router(url_map, "GET", path) in (None, by_map(url_map, "GET", path)), path
 
 
 class Failing(BaseConverter):

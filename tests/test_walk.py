@@ -49,7 +49,8 @@ def code_of(name: str) -> CodeType:
     for part in path:
         found = inspect.getattr_static(found, part)
     found = getattr(found, "__func__", found)  # a classmethod's
-    return inspect.unwrap(found).__code__
+    code: CodeType = inspect.unwrap(found).__code__
+    return code
 
 
 def watched() -> dict[CodeType, str]:
@@ -111,13 +112,15 @@ class Watch:
             await app(scope, receive, send)
         finally:
             sys.setprofile(here)
-            threading.setprofile(threads)  # type: ignore[arg-type]
+            threading.setprofile(threads)
         return int(status[0])
 
 
 def side() -> str:
     name = threading.current_thread().name
-    return next((each for each in ("worker", "lane") if name.startswith(f"aioflask-{each}")), "loop")
+    return next(
+        (each for each in ("worker", "lane") if name.startswith(f"aioflask-{each}")), "loop"
+    )
 
 
 class Plain:

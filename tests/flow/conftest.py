@@ -8,7 +8,7 @@ from contextlib import ExitStack
 import pytest
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
-from tests.flow.doors import COLOURS, DOORS, Flow
+from tests.flow.doors import ALL, FEW, Flow
 
 
 @pytest.fixture(params=["asyncio", "trio"], scope="session")
@@ -25,7 +25,14 @@ def portals() -> Iterator[dict[str, BlockingPortal]]:
         }
 
 
-@pytest.fixture(params=[(door, colour) for door in DOORS for colour in COLOURS], ids="-".join)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "flow" in metafunc.fixturenames:
+        few = getattr(metafunc.function, "few_doors", False)
+        metafunc.parametrize("flow", FEW if few else ALL, indirect=True, ids="-".join)
+
+
+@pytest.fixture
 def flow(request: pytest.FixtureRequest, portals: dict[str, BlockingPortal]) -> Flow:
     """An app for a test of whole requests: each runs for all doors and both colours of view."""
-    return Flow(*request.param, portals)
+    door, colour = request.param
+    return Flow(door, colour, portals)

@@ -7,7 +7,7 @@ import io
 import itertools
 import json
 from collections import deque
-from collections.abc import AsyncIterable, Callable, Iterable
+from collections.abc import AsyncIterable, Callable, Iterable, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
 
@@ -27,12 +27,20 @@ DOORS = {
     "asyncio": ("asyncio", 40),
     "asyncio-one-thread": ("asyncio", 1),
     "trio": ("trio", 40),
-    "trio-one-thread": ("trio", 1),
     "wsgi": (None, 40),
 }
 """The event loop of each door, None for the WSGI face, and the size of the worker pool."""
 
 COLOURS = ("def", "async")
+ALL = [(door, colour) for door in DOORS for colour in COLOURS]
+FEW = [("asyncio-one-thread", "def"), ("asyncio", "async"), ("trio", "async"), ("wsgi", "def")]
+"""Both loops, both faces and both colours, for what has little to do with where it runs."""
+
+
+def few_doors(test: F) -> F:
+    """Let a test with many cases run by a few doors only."""
+    test.few_doors = True  # type: ignore[attr-defined]
+    return test
 
 
 def paint(function: F, colour: str) -> F:
@@ -129,7 +137,8 @@ class Flow:
             return self._by_wsgi(environ)
         made = {**scope_from_environ(environ), **scope}
         del made["aioflask.environ"]  # A server has none.
-        return self.run(ask, self.app, made, list(pieces))
+        answer: Answer = self.run(ask, self.app, made, list(pieces))
+        return answer
 
     def _by_wsgi(self, environ: dict[str, Any]) -> Answer:
         pieces, status, headers = werkzeug.test.run_wsgi_app(self.app, environ)
@@ -177,7 +186,7 @@ async def outcome(function: Callable[..., Any], *args: Any) -> tuple[Any, BaseEx
         return None, error
 
 
-async def ask(app: Any, scope: dict[str, Any], pieces: list[bytes]) -> Answer:
+async def ask(app: Any, scope: MutableMapping[str, Any], pieces: list[bytes]) -> Answer:
     """Be an ASGI server for one request, and see that the app keeps to the protocol."""
     body = deque(
         {"type": "http.request", "body": piece, "more_body": True} for piece in pieces

@@ -70,7 +70,10 @@ def test_a_copy_outlives_its_request(flow: Flow) -> None:
     flow.app.teardown_request(lambda error: torn.append(request.path))
 
     def view() -> str:
-        work.append(copy_current_request_context(lambda: request.path))
+        def path() -> str:
+            return request.path
+
+        work.append(copy_current_request_context(path))
         return "ok"
 
     flow.route("/first")(view)
@@ -133,7 +136,8 @@ def test_run_sync_carries_everything_over_and_back(flow: Flow) -> None:
 
         def work(extra: int, *, more: int) -> list[Any]:
             seen = [request.path, g.a, session["b"], var.get(), extra, more]
-            g.back = var.set("from the thread") and "g too"
+            var.set("from the thread")
+            g.back = "g too"
             return seen
 
         loop_thread = threading.get_ident()
@@ -213,7 +217,8 @@ def test_exceptions_cross_with_their_whole_traceback(flow: Flow) -> None:
 
 
 def test_many_requests_at_once_mix_nothing_up(flow: Flow) -> None:
-    """Sessions, `g`, ContextVars and arguments of 60 requests on one loop, hooks of both colours."""
+    """Sessions, `g`, ContextVars and arguments of 60 requests, with hooks of both colours."""
+
     def before() -> None:
         g.n, session["n"] = request.args["n"], request.args["n"]
         var.set(request.args["n"])
@@ -293,9 +298,7 @@ def test_after_this_request_runs_once_for_it(flow: Flow, colour: str, where: str
 
 @pytest.mark.parametrize("colour", COLOURS)
 @pytest.mark.parametrize("wrapped", ["function", "generator"])
-def test_stream_with_context_decorates_functions_too(
-    flow: Flow, colour: str, wrapped: str
-) -> None:
+def test_stream_with_context_decorates_functions_too(flow: Flow, colour: str, wrapped: str) -> None:
     def plain() -> Iterator[str]:
         yield request.path
         yield g.x
@@ -318,9 +321,7 @@ def test_stream_with_context_decorates_functions_too(
 
 
 @pytest.mark.parametrize("colour", COLOURS)
-def test_a_stream_has_one_context_from_its_first_item_to_its_close(
-    flow: Flow, colour: str
-) -> None:
+def test_a_stream_has_one_context_from_its_first_item_to_its_close(flow: Flow, colour: str) -> None:
     """Tokens hold: what is set before a `yield` is reset after it."""
     log: list[str] = []
 
@@ -456,10 +457,14 @@ async def test_async_with_awaits_teardown_of_both_colours(app: Flask, make: str)
     app.teardown_appcontext(lambda error: log.append("plain"))
     async with getattr(app, make)():
         g.x = 1
-    with pytest.raises(LookupError):
+
+    async def fail() -> None:
         async with getattr(app, make)():
             g.x = 2
             raise LookupError
+
+    with pytest.raises(LookupError):
+        await fail()
     assert log == ["plain", [type(None), 1], "plain", [LookupError, 2]]
     assert not has_app_context()
 

@@ -21,7 +21,7 @@ from werkzeug.exceptions import (
 )
 
 from aioflask import Blueprint, Response, abort, got_request_exception, jsonify, request
-from tests.flow.doors import COLOURS, Flow, cycle
+from tests.flow.doors import COLOURS, Flow, cycle, few_doors
 
 
 class Broken(Exception):
@@ -59,6 +59,7 @@ def named(name: str) -> Any:
 # --- which handler -----------------------------------------------------------------------------
 
 
+@few_doors
 @pytest.mark.parametrize("hooks", COLOURS)
 @pytest.mark.parametrize(
     ("keys", "error", "expected"),
@@ -93,6 +94,7 @@ def test_a_handler_is_found_by_code_and_class(
     assert (answer.status, answer.text) == (418, expected)
 
 
+@few_doors
 @pytest.mark.parametrize("hooks", COLOURS)
 @pytest.mark.parametrize(
     ("on_app", "on_parent", "on_child", "error", "expected"),
@@ -121,7 +123,7 @@ def test_the_innermost_blueprint_comes_first_and_a_code_before_a_class(
     for name, scaffold, keys in (*scaffolds, ("child", child, on_child)):
         for key in keys:
             handler = named(f"{name} {getattr(key, '__name__', key)}")
-            scaffold.register_error_handler(key, flow.paint(handler, hooks))  # type: ignore[attr-defined]
+            scaffold.register_error_handler(key, flow.paint(handler, hooks))
     child.add_url_rule("/", "view", flow.paint(raising(error)))
     parent.register_blueprint(child)
     flow.app.register_blueprint(parent)
@@ -259,6 +261,7 @@ def test_the_500_handler_gets_the_original(flow: Flow, hooks: str) -> None:
     assert (answer.status, answer.text) == (500, "Broken('it') True")
 
 
+@few_doors
 @pytest.mark.parametrize(
     ("config", "propagates"),
     [

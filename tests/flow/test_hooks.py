@@ -212,7 +212,7 @@ def test_url_defaults_of_app_and_blueprints_apply_from_the_outside_in(flow: Flow
         def add(endpoint: str, values: dict[str, Any], name: str = name) -> None:
             values["by"] = values.get("by", "") + f"-{name}"
 
-        scaffold.url_defaults(add)  # type: ignore[attr-defined]
+        scaffold.url_defaults(add)
     child.add_url_rule("/", "view", flow.paint(lambda: url_for(".view") + url_for("top")))
     parent.register_blueprint(child)
     flow.app.register_blueprint(parent)
@@ -387,7 +387,7 @@ def test_methods_replaced_by_async_ones_are_awaited(flow: Flow, on_instance: boo
         return response
 
     class Own(Flask):
-        async def process_response(self, response: Any) -> Any:  # type: ignore[override]
+        async def process_response(self, response: Any) -> Any:
             return await process_response(response)
 
     if on_instance:

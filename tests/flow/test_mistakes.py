@@ -30,7 +30,7 @@ from aioflask import (
     url_for,
 )
 from aioflask.concurrency import async_to_sync, background_loop
-from tests.flow.doors import Flow
+from tests.flow.doors import Flow, few_doors
 
 
 @pytest.fixture
@@ -53,6 +53,7 @@ async def load() -> str:
     return "loaded"
 
 
+@few_doors
 @pytest.mark.parametrize(
     ("make", "words"),
     [
@@ -80,7 +81,8 @@ def test_the_view_is_named(flow: Flow) -> None:
     def forgets() -> None:
         pass
 
-    flow.app.add_url_rule("/", "ends", forgets)
+    view: Any = forgets
+    flow.app.add_url_rule("/", "ends", view)
     with pytest.raises(TypeError) as caught:
         flow.get()
     says(caught.value, "'ends'", "forgets")
@@ -92,7 +94,7 @@ def test_an_after_hook_that_returns_nothing(flow: Flow) -> None:
     def forgets(response: Response) -> None:
         pass
 
-    flow.app.after_request(flow.paint(forgets))  # type: ignore[arg-type]
+    flow.app.after_request(flow.paint(forgets))
     flow.returning(lambda: "ok")
     with pytest.raises(TypeError) as caught:
         flow.get()
@@ -144,7 +146,9 @@ def test_set_up_after_the_first_request(app: Flask, set_up: Callable[[Any], Any]
     app.test_client().get("/")
     with pytest.raises(AssertionError) as caught:
         set_up(app)
-    says(caught.value, "after its first request", "'mistakes_test'", "before the application serves")
+    says(
+        caught.value, "after its first request", "'mistakes_test'", "before the application serves"
+    )
 
 
 @pytest.mark.parametrize("set_up", SET_UP[:-2])

@@ -11,8 +11,8 @@ import pytest
 from werkzeug.datastructures import FileStorage
 from werkzeug.test import create_environ
 
-from aioflask import Request, jsonify, request
-from tests.flow.doors import COLOURS, Answer, Flow
+from aioflask import Request, Response, jsonify, request
+from tests.flow.doors import COLOURS, Answer, Flow, few_doors
 
 JSON = "application/json"
 BOUNDARY = "multipart/form-data; boundary=XX"
@@ -43,6 +43,8 @@ def pieces(flow: Flow, data: list[bytes], announced: bool = True, *, content_typ
 # --- the head ----------------------------------------------------------------------------------
 
 
+@few_doors
+@few_doors
 @pytest.mark.parametrize(
     ("ask", "expected"),
     [
@@ -136,6 +138,8 @@ def test_a_mounted_app_sees_its_prefix(flow: Flow) -> None:
     assert got == ["/in/side", "/mount", "/mount", "http://h/mount/in/side"]
 
 
+@few_doors
+@few_doors
 @pytest.mark.parametrize("separate", [True, False])
 def test_cookies_may_come_in_several_headers(flow: Flow, separate: bool) -> None:
     """As HTTP/2 allows (RFC 9113, 8.2.3)."""
@@ -173,6 +177,7 @@ def cut(data: bytes, size: int) -> list[bytes]:
     return [data[start : start + size] for start in range(0, len(data), size)]
 
 
+@few_doors
 @pytest.mark.parametrize(("announced", "size"), CUTS)
 @pytest.mark.parametrize(
     ("kind", "body", "ask", "expected"),
@@ -278,6 +283,37 @@ def test_a_big_upload_is_spooled_to_disk_and_closed(flow: Flow, announced: bool)
     assert files[0].stream.closed
 
 
+@few_doors
+@pytest.mark.parametrize("announced", [True, False], ids=["length", "chunked"])
+def test_a_piece_may_end_anywhere_in_a_boundary(flow: Flow, announced: bool) -> None:
+    flow.route("/", methods=["POST"])(
+        lambda: jsonify([request.files["f"].read()[-9:].decode(), request.form["a"]])
+    )
+    content = b"x" * 600_000 + b"the end"
+    head = b'--XX\r\nContent-Disposition: form-data; name="f"; filename="f"\r\n\r\n'
+    inner = b'\r\n--XX\r\nContent-Disposition: form-data; name="a"\r\n\r\nfield'
+    for after, closing in (
+        (head + content, inner + b"\r\n--XX--\r\n"),
+        (inner[2:] + b"\r\n" + head + content, b"\r\n--XX--\r\n"),
+    ):
+        for end in range(1, 12):
+            sent = [after + closing[:end], closing[end:]]
+            answer = pieces(flow, sent, announced, content_type=BOUNDARY)
+            assert answer.json == ["xxthe end", "field"], (end, answer)
+
+
+@few_doors
+@pytest.mark.parametrize("at", [65_536, 131_072])
+def test_a_boundary_may_lie_anywhere_in_a_piece(flow: Flow, at: int) -> None:
+    """Also where a parser that takes 64 KiB at once sees the half of it."""
+    flow.route("/", methods=["POST"])(lambda: jsonify(request.files["f"].read()[-9:].decode()))
+    head = b'--XX\r\nContent-Disposition: form-data; name="f"; filename="f"\r\n\r\n'
+    for before in range(11):
+        content = b"x" * (at - len(head) - before - 7) + b"the end"
+        body = head + content + b"\r\n--XX--\r\n"
+        assert pieces(flow, [body], content_type=BOUNDARY).json == "xxthe end", before
+
+
 def test_a_stream_factory_of_ones_own_gets_the_file(flow: Flow) -> None:
     made: list[Any] = []
 
@@ -318,7 +354,12 @@ def test_load_body_gives_the_body_to_an_async_hook(flow: Flow, kind: str) -> Non
 def test_a_plain_hook_reads_the_body_by_plain_calls(flow: Flow) -> None:
     seen: list[Any] = []
     flow.app.before_request(lambda: seen.append(request.get_json()))
-    flow.app.after_request(lambda response: seen.append(request.get_json()) or response)
+
+    @flow.app.after_request
+    def after(response: Response) -> Response:
+        seen.append(request.get_json())
+        return response
+
     flow.route("/", methods=["POST"])(lambda: request.get_json())
     assert flow.post(json=[1]).json == [1]
     assert seen == [[1], [1]]

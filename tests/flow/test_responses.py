@@ -15,7 +15,7 @@ from werkzeug.wrappers import Response as WerkzeugResponse
 from aioflask import Response, g, jsonify, make_response, request, stream_with_context
 from aioflask.concurrency import on_loop
 from aioflask.wsgi import scope_from_environ
-from tests.flow.doors import Flow, items, outcome
+from tests.flow.doors import Flow, few_doors, items, outcome
 
 HTML = "text/html; charset=utf-8"
 JSON = "application/json"
@@ -24,6 +24,7 @@ JSON = "application/json"
 # --- kinds of values ---------------------------------------------------------------------------
 
 
+@few_doors
 @pytest.mark.parametrize(
     ("make", "status", "kind", "body"),
     [
@@ -76,6 +77,7 @@ def test_a_view_may_return(flow: Flow, make: Any, status: int, kind: str, body: 
         assert int(answer.headers["Content-Length"]) == len(body)
 
 
+@few_doors
 @pytest.mark.parametrize(
     ("value", "message"),
     [
@@ -139,6 +141,7 @@ def test_head_sends_the_headers_of_get_and_no_body(flow: Flow, make: Any) -> Non
     assert sorted(head.headers) == sorted(got.headers)
 
 
+@few_doors
 @pytest.mark.parametrize("status", [204, 304])
 @pytest.mark.parametrize(
     "make", [lambda: "", lambda: "lost", lambda: iter(["lost"]), lambda: items(["lost"])]
@@ -150,6 +153,7 @@ def test_some_statuses_have_no_body_and_no_length(flow: Flow, make: Any, status:
     assert "Content-Length" not in answer.headers
 
 
+@few_doors
 @pytest.mark.parametrize(
     ("headers", "status"),
     [
@@ -212,6 +216,7 @@ def test_changing_a_body_changes_its_length(flow: Flow) -> None:
     assert (answer.text, answer.headers["Content-Length"]) == ("some and more", "13")
 
 
+@few_doors
 @pytest.mark.parametrize(
     ("location", "sent"), [("/there", "/there"), ("/\u00e9 x", "/%C3%A9%20x"), ("//h/", "//h/")]
 )
@@ -428,7 +433,12 @@ def test_a_client_that_leaves_closes_the_stream(flow: Flow, kind: str) -> None:
     def view() -> Response:
         body: Any = loop() if kind == "async generator" else plain()
         response = Response(stream_with_context(body) if kind == "with context" else body)
-        response.call_on_close(lambda: (log.append("on close"), over.set()))
+
+        @response.call_on_close
+        def closed() -> None:
+            log.append("on close")
+            over.set()
+
         return response
 
     flow.route("/")(view)

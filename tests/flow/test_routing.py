@@ -9,7 +9,7 @@ import pytest
 from werkzeug.routing import BaseConverter, Rule, ValidationError
 
 from aioflask import Blueprint, abort, jsonify, request, url_for
-from tests.flow.doors import Answer, Flow
+from tests.flow.doors import Answer, Flow, few_doors
 
 UUID = "12345678-1234-5678-1234-567812345678"
 
@@ -21,6 +21,7 @@ def location(answer: Answer) -> str:
 # --- converters --------------------------------------------------------------------------------
 
 
+@few_doors
 @pytest.mark.parametrize(
     ("rule", "path", "expected"),
     [
@@ -98,7 +99,7 @@ def test_a_converter_of_ones_own(flow: Flow) -> None:
 def test_a_converter_can_use_the_context(flow: Flow) -> None:
     class Own(BaseConverter):
         def to_python(self, value: str) -> str:
-            return value + request.args["q"]
+            return value + str(request.args["q"])
 
     flow.app.url_map.converters["own"] = Own
     flow.route("/<own:x>")(lambda x: x)
@@ -108,6 +109,7 @@ def test_a_converter_can_use_the_context(flow: Flow) -> None:
 # --- slashes, defaults, redirects ---------------------------------------------------------------
 
 
+@few_doors
 @pytest.mark.parametrize(
     ("rule", "options", "path", "expected"),
     [
@@ -131,6 +133,7 @@ def test_slashes(flow: Flow, rule: str, options: Any, path: str, expected: int) 
         assert flow.get(location(answer)).text == "here"
 
 
+@few_doors
 @pytest.mark.parametrize(
     ("setting", "path", "status"),
     [("strict_slashes", "/dir", 200), ("merge_slashes", "/a//b", 404)],
@@ -149,7 +152,9 @@ def test_a_redirect_keeps_method_and_body(flow: Flow) -> None:
 
 
 def test_defaults_redirect_to_the_shorter_url(flow: Flow) -> None:
-    view = flow.paint(lambda page: f"{page!r} {url_for('pages', page=1)} {url_for('pages', page=2)}")
+    view = flow.paint(
+        lambda page: f"{page!r} {url_for('pages', page=1)} {url_for('pages', page=2)}"
+    )
     flow.app.add_url_rule("/pages/", "pages", view, defaults={"page": 1})
     flow.app.add_url_rule("/pages/<int:page>", "pages", view)
     assert flow.get("/pages/").text == "1 /pages/ /pages/2"
@@ -158,6 +163,8 @@ def test_defaults_redirect_to_the_shorter_url(flow: Flow) -> None:
     assert (answer.status, location(answer)) == (308, "/pages/")
 
 
+@few_doors
+@few_doors
 def test_redirect_to_and_alias(flow: Flow) -> None:
     flow.route("/new/<int:n>", endpoint="new")(lambda n: str(n))
     flow.app.add_url_rule("/old/<int:n>", "old", lambda n: "", redirect_to="new/<n>")
@@ -169,7 +176,7 @@ def test_redirect_to_and_alias(flow: Flow) -> None:
 
 def test_the_more_specific_rule_wins_whatever_the_order(flow: Flow) -> None:
     for rule in ("/<path:x>", "/<x>", "/<int:x>", "/static", "/<x>/edit", "/<int:x>/edit"):
-        flow.app.add_url_rule(rule, rule, flow.paint(lambda x=None: request.endpoint))
+        flow.app.add_url_rule(rule, rule, flow.paint(lambda x=None: str(request.endpoint)))
     for path, rule in {
         "/static": "/static",
         "/12": "/<int:x>",
@@ -185,6 +192,7 @@ def test_the_more_specific_rule_wins_whatever_the_order(flow: Flow) -> None:
 # --- methods -----------------------------------------------------------------------------------
 
 
+@few_doors
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE"])
 def test_shortcuts_register_one_method(flow: Flow, method: str) -> None:
     getattr(flow.app, method.lower())("/")(flow.paint(lambda: request.method))
@@ -193,9 +201,14 @@ def test_shortcuts_register_one_method(flow: Flow, method: str) -> None:
     assert {flow.request("/", other).status for other in others} == {405}
 
 
+@few_doors
 @pytest.mark.parametrize(
     ("path", "methods"),
-    [("/", "GET HEAD OPTIONS"), ("/both", "DELETE GET HEAD OPTIONS POST"), ("/post", "OPTIONS POST")],
+    [
+        ("/", "GET HEAD OPTIONS"),
+        ("/both", "DELETE GET HEAD OPTIONS POST"),
+        ("/post", "OPTIONS POST"),
+    ],
 )
 def test_options_and_405_name_the_methods_there_are(flow: Flow, path: str, methods: str) -> None:
     flow.route("/")(lambda: "get")
@@ -209,15 +222,14 @@ def test_options_and_405_name_the_methods_there_are(flow: Flow, path: str, metho
 
 
 def test_a_view_may_answer_options_and_head_itself(flow: Flow) -> None:
-    flow.route("/", methods=["OPTIONS", "HEAD"])(
-        lambda: ("", 204, {"X-Method": request.method})
-    )
+    flow.route("/", methods=["OPTIONS", "HEAD"])(lambda: ("", 204, {"X-Method": request.method}))
     for method in ("OPTIONS", "HEAD"):
         answer = flow.request("/", method)
         assert (answer.status, answer.headers["X-Method"]) == (204, method)
     assert flow.get("/").status == 405
 
 
+@few_doors
 @pytest.mark.parametrize("by", ["argument", "attribute", "config"])
 def test_automatic_options_can_be_turned_off(flow: Flow, by: str) -> None:
     view: Any = flow.paint(lambda: "ok")
@@ -270,6 +282,7 @@ def test_without_matching_every_host_is_served(flow: Flow) -> None:
     assert flow.get(base_url="http://other.net/").text == "http://example.org/"
 
 
+@few_doors
 @pytest.mark.parametrize(("host", "status"), [("a.org", 200), ("x.b.org", 200), ("c.org", 400)])
 def test_trusted_hosts(flow: Flow, host: str, status: int) -> None:
     flow.app.config["TRUSTED_HOSTS"] = ["a.org", ".b.org"]
