@@ -57,9 +57,9 @@ class Costs:
     def note(self, frame: FrameType, event: str, _: Any) -> None:
         code = frame.f_code
         above_the_app = code is costs_of.__code__ or code.co_name.startswith("test_")
-        if event == "call" and not above_the_app:
-            if not any(part in code.co_filename for part in ELSEWHERE):
-                self.calls.append(code.co_qualname)
+        elsewhere = any(part in code.co_filename for part in ELSEWHERE)
+        if event == "call" and not (above_the_app or elsewhere):
+            self.calls.append(code.co_qualname)
 
 
 @contextmanager
@@ -76,7 +76,7 @@ def profiled(note: Callable[[FrameType, str, Any], Any]) -> Iterator[None]:
 
 
 async def costs_of(app: Flask, path: str = "/", *, send_cookie: bool = False) -> Costs:
-    """Warm a fresh app up with the same request, and count the next."""
+    """Warm a fresh app up, and count the next request of its kind."""
     costs = Costs()
     loop = asyncio.get_running_loop()
     counting = False
@@ -98,9 +98,10 @@ async def costs_of(app: Flask, path: str = "/", *, send_cookie: bool = False) ->
     scope = scope_of(path, [])
     with profiled(note):
         await app(scope, receive, send)
+        # The first request of a host is matched by the map; the second compiles the router.
         if send_cookie:
             scope = scope_of(path, cookies(costs.sent))
-            await app(scope, receive, send)
+        await app(scope, receive, send)
     costs = Costs()
     loop.set_task_factory(make_task)
     try:
@@ -182,7 +183,7 @@ async def test_at_most_three_frames_stand_above_a_view() -> None:
         return ""
 
     await costs_of(app)
-    assert names == 2 * ["dispatch_request", "full_dispatch_request", "asgi_app"]
+    assert names == 3 * ["dispatch_request", "full_dispatch_request", "asgi_app"]
 
 
 @pytest.mark.anyio
@@ -204,12 +205,12 @@ async def test_a_session_read_and_written_costs_its_budget() -> None:
     app = hello_app()
 
     @app.get("/session")
-    async def count() -> dict[str, int]:
-        session["count"] = session.get("count", 0) + 1
-        return {"count": session["count"]}
+    async def count() -> str:
+        number = session["count"] = session.get("count", 0) + 1
+        return str(number)
 
     costs = await costs_of(app, "/session", send_cookie=True)
-    assert costs.sent[1]["body"].strip() == b'{"count":2}'
+    assert costs.sent[1]["body"] == b"2" and cookies(costs.sent)
     assert len(costs.calls) <= SESSION, (len(costs.calls), costs.calls)
 
 

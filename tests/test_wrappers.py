@@ -278,9 +278,8 @@ def test_a_request_class_with_a_constructor_of_its_own_is_given_an_environ() -> 
 
 # -- the response ------------------------------------------------------------------------------
 
-BODIES = st.one_of(
-    st.sampled_from([None, "", "text", "é", b"", b"bytes", bytearray(b"x"), ["a", b"b"], ("a",)]),
-    st.sampled_from([range(0), 0]).map(lambda _: None),
+BODIES = st.sampled_from(
+    [None, "", "text", "é", b"", b"bytes", bytearray(b"x"), ["a", b"b"], ("a",)]
 )
 ARGUMENTS = st.fixed_dictionaries(
     {},
@@ -289,11 +288,13 @@ ARGUMENTS = st.fixed_dictionaries(
             [None, 200, 204, 404, 299, "201", "200 FINE", "FINE", HTTPStatus.CREATED, "", -1]
         ),
         "headers": st.sampled_from(
-            [None, {}, {"X-A": "1"}, [("X-A", "1"), ("X-A", "2")], {"Content-Type": "a/b"}]
-            + [{"X-A": ["1", "2"]}, Headers({"Location": "/é"}), {"Content-Length": "99"}]
+            [
+                *(None, {}, {"X-A": "1"}, [("X-A", "1"), ("X-A", "2")], {"Content-Type": "a/b"}),
+                *({"X-A": ["1", "2"]}, Headers({"Location": "/é"}), {"Content-Length": "99"}),
+            ]
         ),
-        "mimetype": st.sampled_from([None, "text/html", "text/css", "application/json", "", "x"]),
-        "content_type": st.sampled_from([None, "text/x; charset=latin-1", ""]),
+        "mimetype": st.sampled_from([None, "text/html", "text/css", "application/json", "x"]),
+        "content_type": st.sampled_from([None, "text/x; charset=latin-1"]),
         "direct_passthrough": st.booleans(),
     },
 )
@@ -380,7 +381,7 @@ def test_what_is_set_on_the_instance_wins_over_what_is_worked_out() -> None:
 def test_force_type_makes_ours_of_werkzeugs() -> None:
     theirs = TheirResponse("x", 201, {"X-A": "1"})
     ours = Response.force_type(theirs)
-    assert type(ours) is Response and ours is theirs  # type: ignore[comparison-overlap]
+    assert type(ours) is Response and ours is theirs
     assert ours.data == b"x" and ours.status == "201 CREATED" and ours.headers["X-A"] == "1"
     same = Response("y")
     assert Response.force_type(same) is same and same.data == b"y"

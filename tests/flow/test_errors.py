@@ -253,12 +253,13 @@ def test_an_unhandled_exception_is_a_500_and_logged(
 @pytest.mark.parametrize("hooks", COLOURS)
 def test_the_500_handler_gets_the_original(flow: Flow, hooks: str) -> None:
     def handler(error: InternalServerError) -> tuple[str, int]:
-        return f"{error.original_exception!r} {sys.exc_info()[1] is error}", 500
+        assert sys.exc_info()[1] is error.original_exception  # COMPAT: what a handler may log.
+        return repr(error.original_exception), 500
 
     flow.app.register_error_handler(500, flow.paint(handler, hooks))
     flow.route("/")(raising(Broken("it")))
     answer = flow.get()
-    assert (answer.status, answer.text) == (500, "Broken('it') True")
+    assert (answer.status, answer.text) == (500, "Broken('it')")
 
 
 @few_doors
