@@ -613,7 +613,7 @@ class Flask(Scaffold):
                     except BaseException as error:
                         response = await walk.fail(ctx, error)
                     else:
-                        if walk.leaves_something(ctx, needs, response):
+                        if needs.tears_down or response._plain is None or request._leaves_something:
                             await walk.end(ctx, None, response)
             finally:
                 ctx._tokens.pop()

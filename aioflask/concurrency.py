@@ -23,13 +23,12 @@ import threading
 import typing as t
 import weakref
 from asyncio import _get_running_loop
-from collections import deque
 from contextvars import Context, copy_context
-from queue import SimpleQueue
 
 from werkzeug.exceptions import ServiceUnavailable
 
 from .globals import _cv_app
+from .wakeups import AsyncioHome, Queue, TrioHome, here
 
 if t.TYPE_CHECKING:
     from .app import Flask
@@ -88,164 +87,6 @@ def on_loop() -> bool:
         return True
     trio = sys.modules.get("trio")
     return trio is not None and trio.lowlevel.in_trio_run()
-
-
-# --- waking a task from a thread ---------------------------------------------------------------
-
-
-class _Waiter(asyncio.Future[t.Any]):
-    """A future whose task learns of its cancellation only when the thread has answered.
-
-    The thread is inside the request's context until then; a task that went on earlier would
-    meet it there.
-    """
-
-    cancel_requested = False
-
-    def cancel(self, msg: t.Any = None) -> bool:
-        self.cancel_requested = True
-        return True
-
-
-class _AsyncioHome:
-    """Where the threads of a pool answer: tasks of an asyncio loop."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.loop = loop
-        self.posts: deque[tuple[t.Any, t.Any]] = deque()
-        self.scheduled = False
-
-    @property
-    def is_closed(self) -> bool:
-        return self.loop.is_closed()
-
-    def waiter(self, cancellable: bool = False) -> t.Any:
-        return self.loop.create_future() if cancellable else _Waiter(loop=self.loop)
-
-    def post(self, waiter: t.Any, message: t.Any) -> None:
-        # PERF: waking a loop is a system call. Answers that come before it has woken share it.
-        self.posts.append((waiter, message))
-        if not self.scheduled:
-            self.scheduled = True
-            try:
-                self.loop.call_soon_threadsafe(self.deliver)
-            except RuntimeError:  # The loop is closed, and with it whoever waited.
-                self.posts.clear()
-
-    def deliver(self) -> None:
-        self.scheduled = False
-        posts = self.posts
-        while posts:
-            waiter, message = posts.popleft()
-            if not waiter.done():
-                waiter.set_result(message)
-
-    def spawn(self, start: t.Callable[[], t.Any], context: Context) -> None:
-        """Start a task, from any thread."""
-        tasks: set[asyncio.Task[t.Any]] = set()
-
-        def create() -> None:
-            task = self.loop.create_task(start(), context=context)
-            tasks.add(task)  # The loop holds tasks weakly.
-            task.add_done_callback(tasks.discard)
-
-        self.loop.call_soon_threadsafe(create)
-
-
-class _TrioWaiter:
-    """As `_Waiter`. Trio delivers a cancellation again at the next checkpoint by itself."""
-
-    cancel_requested = False
-
-    def __init__(self, cancellable: bool) -> None:
-        self.cancellable = cancellable
-        self.task: t.Any = None
-        self.messages: list[t.Any] = []
-
-    def set_result(self, message: t.Any) -> None:
-        self.messages.append(message)
-        task, self.task = self.task, None
-        if task is not None:
-            sys.modules["trio"].lowlevel.reschedule(task)
-
-    def __await__(self) -> t.Generator[t.Any, t.Any, t.Any]:
-        lowlevel = sys.modules["trio"].lowlevel
-
-        def abort(_: t.Any) -> t.Any:
-            if not self.cancellable:
-                return lowlevel.Abort.FAILED
-            self.task = None
-            return lowlevel.Abort.SUCCEEDED
-
-        if not self.messages:
-            self.task = lowlevel.current_task()
-            yield from lowlevel.wait_task_rescheduled(abort).__await__()
-        return self.messages[0]
-
-
-class _TrioHome:
-    """Where the threads of a pool answer: tasks of a trio run."""
-
-    def __init__(self, token: t.Any) -> None:
-        self.loop = token
-        self.is_closed = False
-
-    def waiter(self, cancellable: bool = False) -> t.Any:
-        return _TrioWaiter(cancellable)
-
-    def post(self, waiter: t.Any, message: t.Any) -> None:
-        self.call_soon(waiter.set_result, message)
-
-    def call_soon(self, func: t.Callable[..., t.Any], *args: t.Any) -> None:
-        try:
-            self.loop.run_sync_soon(func, *args)
-        except sys.modules["trio"].RunFinishedError:
-            self.is_closed = True
-
-    def spawn(self, start: t.Callable[[], t.Any], context: Context) -> None:
-        spawn = sys.modules["trio"].lowlevel.spawn_system_task
-        self.call_soon(functools.partial(spawn, start, context=context))
-
-
-def _here() -> t.Any:
-    """The running asyncio loop, or trio's token."""
-    loop = _get_running_loop()
-    return loop if loop is not None else sys.modules["trio"].lowlevel.current_trio_token()
-
-
-# --- waking a thread --------------------------------------------------------------------------
-
-
-class _EventQueue:
-    """A queue whose threads wait in ``read`` on an eventfd (Linux).
-
-    PERF: a hop there and back takes 9 us, against 20 with the lock of `queue.SimpleQueue`.
-    """
-
-    def __init__(self) -> None:
-        self._items: deque[t.Any] = deque()
-        self._fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_SEMAPHORE)
-
-    def put(self, item: t.Any) -> None:
-        self._items.append(item)
-        os.eventfd_write(self._fd, 1)
-
-    def get(self) -> t.Any:
-        os.eventfd_read(self._fd)
-        return self._items.popleft()
-
-    def close(self) -> None:
-        os.close(self._fd)
-
-
-class _LockQueue(SimpleQueue[t.Any]):
-    """The same where there is no eventfd."""
-
-    def close(self) -> None:
-        """Nothing is held."""
-
-
-Queue = _EventQueue if hasattr(os, "eventfd") else _LockQueue
 
 
 # --- one stay on a thread ----------------------------------------------------------------------
@@ -332,33 +173,36 @@ class Job:
         crossing = await waiter
         cancelled = waiter.cancel_requested
         while crossing is not None:
-            cancelled = await self._serve(crossing, cancelled)
+            cancelled = await self._serve(crossing, cancelled) or cancelled
             waiter = self.waiter
             crossing = await waiter
             cancelled = cancelled or waiter.cancel_requested
+        if cancelled:
+            await self.home.raise_cancelled()
         if self.error is not None:
             try:
                 raise self.error
             finally:
                 self.error = None  # Its traceback holds this frame.
-        if cancelled:
-            raise asyncio.CancelledError
         return self.value
 
     async def _serve(self, crossing: Crossing, cancelled: bool) -> bool:
         """Await what the thread asked for and hand it the outcome; tell whether to stop."""
         self.waiter = self.home.waiter()
         replies = self.replies
-        if cancelled:
-            replies.put((None, asyncio.CancelledError()))
-            return True
         context = t.cast(Context, crossing.context)
         ctx = context.get(_cv_app)
+        ending = ctx is not None and ctx._ending
+        if cancelled and not ending:
+            replies.put((None, asyncio.CancelledError()))
+            return True
+        outer = ctx._waiting if ctx is not None else None
         if ctx is not None:
             ctx._waiting, self.waiting = self, True
-        reply: tuple[t.Any, BaseException | None]
+        reply: tuple[t.Any, BaseException | None] = (None, None)
         try:
-            reply = (await InContext(context, crossing.func, *crossing.args), None)
+            awaitable = InContext(context, crossing.func, *crossing.args)
+            reply = (await (_shielded(awaitable) if ending else awaitable), None)
         except BaseException as error:
             reply = (None, error)
             if isinstance(error, GeneratorExit):
@@ -366,8 +210,18 @@ class Job:
             return isinstance(error, asyncio.CancelledError)
         finally:
             self.waiting = False
+            if ctx is not None and ctx._waiting is self:
+                ctx._waiting = outer
             replies.put(reply)
         return False
+
+
+async def _shielded(awaitable: t.Awaitable[T]) -> T:
+    from anyio import CancelScope
+
+    with CancelScope(shield=True):
+        value = await awaitable
+    return value
 
 
 def step_in(context: Context, coro: t.Coroutine[t.Any, t.Any, T], job: t.Any) -> T:
@@ -549,7 +403,7 @@ class Pool(_Workers):
 
     def __init__(self, size: int, queue_size: int, purpose: str = "worker") -> None:
         loop = _get_running_loop()
-        home = _AsyncioHome(loop) if loop else _TrioHome(_here())
+        home = AsyncioHome(loop) if loop else TrioHome(here())
         super().__init__(f"aioflask-{purpose}", home)
         self.purpose = purpose
         self.size = max(1, size)
@@ -597,9 +451,9 @@ class Pool(_Workers):
 
 def pool_of(app: Flask, purpose: str = "worker") -> Pool:
     """The app's pool on the running loop: ``"worker"`` for views, ``"stream"`` for streams."""
-    here = _get_running_loop() or _here()
+    loop = _get_running_loop() or here()
     for pool in app._pools:
-        if pool.home.loop is here and pool.purpose == purpose:
+        if pool.home.loop is loop and pool.purpose == purpose:
             return pool
     app._pools[:] = [pool for pool in app._pools if not pool.home.is_closed]
     config = app.config
@@ -660,8 +514,8 @@ def _wait_for(crossing: Crossing) -> t.Any:
 
 
 def _is_live(home: t.Any) -> bool:
-    return (isinstance(home, _TrioHome) and not home.is_closed) or (
-        isinstance(home, _AsyncioHome) and home.loop.is_running()
+    return (isinstance(home, TrioHome) and not home.is_closed) or (
+        isinstance(home, AsyncioHome) and home.loop.is_running()
     )
 
 
@@ -726,7 +580,7 @@ class LoopThread:
 
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
-        self.home = _AsyncioHome(self.loop)
+        self.home = AsyncioHome(self.loop)
         self.thread = threading.Thread(target=self._main, name="aioflask-loop", daemon=True)
         self.thread.start()
 

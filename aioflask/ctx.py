@@ -102,6 +102,9 @@ class AppContext:
     _lane: Lane | None = None
     _waiting: Job | None = None
     _inline = False
+    """Whether this context is popped by a plain call on the loop's thread."""
+    _ending = False
+    """Whether the request is being torn down, which no cancellation stops."""
 
     def __init__(
         self,
@@ -169,7 +172,9 @@ class AppContext:
     def _session(self) -> SessionMixin:
         """The session, opened at its first use, but not marked as accessed."""
         if self._session_if_open is None:
-            interface, request = self.app.session_interface, self.request
+            interface, request = self.app.session_interface, self._request
+            if request is None:
+                request = self.request  # Raises.
             lazy = self.plan is not None and self.plan.lazy_session
             if not lazy and iscoroutinefunction(interface.open_session):
                 raise RuntimeError(

@@ -113,9 +113,11 @@ class _SessionProxy(_Proxy):
 
 
 def _open(ctx: AppContext | None) -> SessionMixin:
-    session = ctx._session_if_open if ctx is not None else None
+    if ctx is None or ctx._request is None:
+        raise RuntimeError(_no_req_msg)
+    session = ctx._session_if_open
     if session is None:
-        return _active_request().session
+        session = ctx._session
     session.accessed = True
     return session
 

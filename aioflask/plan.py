@@ -67,12 +67,9 @@ def has_lazy_session(app: Flask) -> bool:
     """Whether the session interface is ours, unchanged, so that nobody sees when it is opened."""
     interface = app.session_interface
     kind, ours = type(interface), SecureCookieSessionInterface
-    return kind is ours or (
-        all(
-            getattr(kind, name, None) is getattr(ours, name)
-            for name in ("open_session", "save_session", "get_signing_serializer")
-        )
-        and not {"open_session", "save_session"} & vars(interface).keys()
+    names = ("open_session", "save_session", "get_signing_serializer")
+    return not any(name in vars(interface) for name in names) and (
+        kind is ours or all(getattr(kind, name, None) is getattr(ours, name) for name in names)
     )
 
 
@@ -87,16 +84,17 @@ class Plan:
         "after",
         "before",
         "begins",
-        "copies",
         "crosses",
         "lazy_session",
         "listeners",
         "lists",
+        "of_context",
+        "of_context_then",
         "on_thread",
         "preprocessors",
         "registries",
         "replaced",
-        "sizes",
+        "scopes",
         "teardown_appcontext",
         "teardown_request",
         "tears_down",
@@ -115,11 +113,11 @@ class Plan:
             app.after_request_funcs,
             app.teardown_request_funcs,
         )
-        self.registries = registries
-        self.sizes = tuple(map(len, registries))
-        self.lists = [r[scope] for r in registries for scope in outward if scope in r]
-        self.lists.append(app.teardown_appcontext_funcs)
-        self.copies = [functions.copy() for functions in self.lists]
+        self.registries = [registry for registry in registries for _ in outward]
+        self.scopes = outward * len(registries)
+        self.lists = [f and f.copy() for f in map(dict.get, self.registries, self.scopes)]
+        self.of_context = app.teardown_appcontext_funcs
+        self.of_context_then = self.of_context.copy()
         self.listeners = _listeners() if WalkSignal.in_use else None
 
         def gather(registry: t.Any, scopes: t.Any, step: int = 1) -> tuple[Group, ...]:
@@ -148,8 +146,8 @@ class Plan:
     def is_current(self) -> bool:
         """Whether the registries still look as they did. PERF: compared in C, list by list."""
         return (
-            self.lists == self.copies
-            and self.sizes == (*map(len, self.registries),)
+            [*map(dict.get, self.registries, self.scopes)] == self.lists
+            and self.of_context == self.of_context_then
             and (not WalkSignal.in_use or self.listeners == _listeners())
         )
 

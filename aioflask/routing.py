@@ -45,6 +45,8 @@ class Router:
         top = url_map._matcher._root.static.get(url_map.default_subdomain or "")
         if top is not None and not url_map.host_matching:
             self.root = self._compile(top, [])
+        # The map takes leading slashes for one.
+        self.paths = {p: rules for p, rules in self.paths.items() if not p.startswith("//")}
 
     def _compile(self, state: t.Any, path: list[str] | None) -> _Node:
         node = _Node()
@@ -84,6 +86,8 @@ class Router:
         if rules is not None:
             found = rules.get(method)
             return None if found is None else (found[0], {})
+        if path.startswith("//"):
+            return None
         node = self.root
         values: list[str] = []
         parts = path.split("/")

@@ -7,8 +7,10 @@ a bounded buffer lies between the thread and the loop, so that neither waits for
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 import typing as t
+from asyncio import _get_running_loop
 from collections import deque
 from contextvars import Context, copy_context
 
@@ -16,6 +18,7 @@ from .concurrency import Crossing, InContext, Job, pool_of
 
 if t.TYPE_CHECKING:
     from .ctx import AppContext
+    from .wrappers import Request
 
 BUFFER = 16
 """Chunks that a plain iterable may be ahead of the client."""
@@ -101,6 +104,57 @@ class ThreadStream(Job):
         if self._asked is not None:
             crossing, self._asked = self._asked, None
             await self._serve(crossing, cancelled=True)
+
+
+class Client:
+    """Whom a stream is sent to, and whether that one is still there.
+
+    Since ASGI 2.4 a server tells by an `OSError` of ``send``. An older one stays silent, so a task
+    waits for its ``http.disconnect`` as long as the stream lasts.
+    Source: https://asgi.readthedocs.io/en/latest/specs/www.html#disconnected-client-send-exception
+    """
+
+    def __init__(self, request: Request, send: t.Any) -> None:
+        self.gone = False
+        self._send = send
+        self._receive = request._receive
+        self._task: asyncio.Task[None] | None = None
+        self._scope: t.Any = None
+        version = t.cast(t.Any, request.scope).get("asgi", {}).get("spec_version", "2.0")
+        if version < "2.4" and request._body.complete:
+            self._watch()
+
+    async def send(self, message: dict[str, t.Any]) -> None:
+        """Send on, unless the client is gone."""
+        try:
+            await self._send(message)
+        except OSError:
+            self.gone = True
+
+    def _watch(self) -> None:
+        if _get_running_loop() is not None:
+            self._task = asyncio.create_task(self._wait())
+            return
+        trio = sys.modules["trio"]
+        self._scope = trio.CancelScope()
+
+        async def wait() -> None:
+            with self._scope:
+                await self._wait()
+
+        trio.lowlevel.spawn_system_task(wait)
+
+    async def _wait(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self.gone = True
+
+    def forget(self) -> None:
+        """Stop waiting."""
+        if self._task is not None:
+            self._task.cancel()
+        elif self._scope is not None:
+            self._scope.cancel()
 
 
 class AsyncStream:

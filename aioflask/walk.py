@@ -128,12 +128,15 @@ async def _raising_async(error: BaseException, func: Func, *args: t.Any) -> t.An
         return await func(*args)
 
 
-async def _handle(ctx: AppContext, handler: Func, error: Exception) -> t.Any:
+async def _handle(
+    ctx: AppContext, handler: Func, error: Exception, raised: Exception | None = None
+) -> t.Any:
+    raised = raised or error
     if iscoroutinefunction(handler):
-        return await _await_on_loop(ctx, partial(_raising_async, error, handler), error)
+        return await _await_on_loop(ctx, partial(_raising_async, raised, handler), error)
     if not needs_thread(handler):
         return handler(error)
-    return await call(ctx, partial(_raising, error, handler), error)
+    return await call(ctx, partial(_raising, raised, handler), error)
 
 
 # --- before the dispatch --------------------------------------------------------------------------
@@ -352,7 +355,7 @@ async def handle_exception(ctx: AppContext, e: Exception) -> Response:
     rv: t.Any = InternalServerError(original_exception=e)
     handler = app._find_error_handler(rv, ctx.request.blueprints)
     if handler is not None:
-        rv = await _handle(ctx, handler, rv)
+        rv = await _handle(ctx, handler, rv, e)
     if "finalize_request" in ctx.plan.replaced:
         return t.cast("Response", await _replacement(ctx, "finalize_request", rv, True))
     return await finalize_request(ctx, rv, from_error_handler=True)
@@ -423,19 +426,15 @@ async def process_response(ctx: AppContext, response: Response) -> Response:
             response = _pass_through(group, response)
         else:
             response = await hop(ctx, _pass_through, group, response)
-    if not plan.lazy_session or ctx._session_if_open is not None or _concerns_session(ctx):
-        await _save_session(ctx, plan, response)
-    return response
-
-
-async def _save_session(ctx: AppContext, plan: Plan, response: Response) -> None:
-    app, session = ctx.app, ctx._session
-    interface = app.session_interface
-    if not interface.is_null_session(session):
-        if plan.lazy_session:
+    app, interface = ctx.app, ctx.app.session_interface
+    if not plan.lazy_session:
+        if not interface.is_null_session(ctx._session):
+            await call(ctx, interface.save_session, app, ctx._session, response)
+    elif ctx._session_if_open is not None or _concerns_session(ctx):
+        session = ctx._session_if_open or ctx._session
+        if not interface.is_null_session(session):
             interface.save_session(app, session, response)
-        else:
-            await call(ctx, interface.save_session, app, session, response)
+    return response
 
 
 def _pass_through(group: Group, response: Response) -> Response:
@@ -666,7 +665,7 @@ async def respond(ctx: AppContext) -> Response:
             response = await full_dispatch_request(ctx)
     except BaseException as error:
         return await fail(ctx, error)
-    if leaves_something(ctx, plan, response):
+    if plan.tears_down or response._plain is None or ctx._request._leaves_something:
         await end(ctx, None, response)
     return response
 
@@ -681,22 +680,19 @@ async def fail(ctx: AppContext, error: BaseException) -> Response:
             return t.cast("Response", await _replacement(ctx, "handle_exception", error))
         return await handle_exception(ctx, error)
     finally:
-        await end(ctx, None if app.should_ignore_error(error) else error)
+        exc = None if app.should_ignore_error(error) else error
+        if isinstance(error, Exception) or not on_loop():
+            await end(ctx, exc)
+        else:  # It was cancelled. Its teardown must not be.
+            from anyio import CancelScope
 
-
-def leaves_something(ctx: AppContext, plan: Plan, response: Response) -> bool:
-    """Whether the end of a request that went well has anything to do."""
-    request = ctx._request
-    return (
-        plan.tears_down
-        or response._plain is None
-        or request._leaves_something
-        or "aioflask.environ" in request.scope
-    )
+            with CancelScope(shield=True):
+                await end(ctx, exc)
 
 
 async def end(ctx: AppContext, exc: BaseException | None, response: Response | None = None) -> None:
     """Leave a request's context. A test client, or a stream of the response, may keep it."""
+    ctx._ending = True
     request = ctx._request
     environ = request.environ if request.scope is None else request.scope.get("aioflask.environ")
     if environ is not None and (preserve := environ.get("werkzeug.debug.preserve_context")):
@@ -723,11 +719,13 @@ async def cross(ctx: AppContext) -> Response:
             job = Job(pool.home, partial(step_in, context, coro))
             pool.submit(job)
             return await job.outcome()  # type: ignore[no-any-return]
-        except PoolFull as error:
+        except BaseException as error:
             if inspect.getcoroutinestate(coro) != inspect.CORO_CREATED:
                 raise
-            coro.close()
-            return await _refuse(ctx, error)
+            coro.close()  # It was refused, or cancelled before a thread took it.
+            if isinstance(error, PoolFull):
+                return await _refuse(ctx, error)
+            raise
     ctx._own_context = True
     try:
         return t.cast("Response", await InContext(context, respond, ctx))

@@ -8,11 +8,9 @@ Follows https://flask.palletsprojects.com/en/stable/api/#incoming-request-data.
 from __future__ import annotations
 
 import io
-import sys
 import types
 import typing as t
 from http import HTTPStatus
-from urllib.parse import quote, unquote
 
 from werkzeug.datastructures import Headers, ImmutableMultiDict
 from werkzeug.datastructures.mixins import ImmutableHeadersMixin
@@ -30,13 +28,16 @@ from .body import (
     Body,
     EnvironBody,
     MultipartParser,
+    multidict,
     open_for_plain_code,
     parse_arriving,
     parse_loaded,
+    parse_pairs,
 )
 from .concurrency import hop, on_loop
+from .environ import LazyInput, build_environ
 from .globals import _cv_app, current_app
-from .streams import as_chunks
+from .streams import Client, as_chunks
 
 if t.TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -128,6 +129,8 @@ class Request(_WerkzeugRequest):
         # PERF: one pass in C answers every question about a header that the walk has.
         raw = self._raw = dict(scope["headers"])
         self._receive = receive
+        if "aioflask.environ" in scope:  # A test client's, which may want to keep the context.
+            self._leaves_something = True
         if (
             b"content-length" in raw
             or b"transfer-encoding" in raw
@@ -185,8 +188,15 @@ class Request(_WerkzeugRequest):
 
     @lazy
     def headers(self) -> Headers:
-        """The header fields."""
-        return RequestHeaders(self._scope["headers"])
+        """The header fields; one that was sent twice is joined, as WSGI servers do."""
+        pairs = self._scope["headers"]
+        if len(self._raw) == len(pairs):
+            return RequestHeaders(pairs)
+        joined: dict[bytes, bytes] = {}  # RFC 9110, 5.3, and RFC 9113, 8.2.3
+        for name, value in pairs:
+            between = b"; " if name == b"cookie" else b","
+            joined[name] = joined[name] + between + value if name in joined else value
+        return RequestHeaders(joined.items())
 
     @lazy
     def remote_addr(self) -> str | None:
@@ -200,15 +210,15 @@ class Request(_WerkzeugRequest):
         scope = self._scope
         self._leaves_something = True
         environ: WSGIEnvironment = scope.get("aioflask.environ") or build_environ(scope)
-        environ.setdefault("wsgi.input", _LazyInput(self))
+        environ.setdefault("wsgi.input", LazyInput(self))
         environ["werkzeug.request"] = self
         return environ
 
     @lazy
     def args(self) -> t.Any:
-        """What the query string says; see `_parse_pairs` for invalid input."""
-        pairs = _parse_pairs(self.query_string.decode("utf-8", "replace"))
-        return _multidict(self.parameter_storage_class, pairs)
+        """What the query string says; see `parse_pairs` for invalid input."""
+        pairs = parse_pairs(self.query_string.decode("utf-8", "replace"))
+        return multidict(self.parameter_storage_class, pairs)
 
     @lazy
     def cookies(self) -> ImmutableMultiDict[str, str]:
@@ -217,7 +227,8 @@ class Request(_WerkzeugRequest):
             text = self._raw.get(b"cookie", b"").decode("latin-1")
         else:
             text = ";".join(self.headers.getlist("Cookie"))
-        return parse_cookie(text, cls=self.dict_storage_class)  # type: ignore[return-value]
+        pairs: t.Any = parse_cookie(text, cls=list)  # type: ignore[arg-type]
+        return multidict(self.dict_storage_class, pairs)  # type: ignore[no-any-return]
 
     shallow = False
 
@@ -370,12 +381,12 @@ class Request(_WerkzeugRequest):
     def _take_form(self, kind: str, data: bytes) -> None:
         storage, own = self.parameter_storage_class, self.__dict__
         if kind == _URLENCODED:
-            form, files = _parse_pairs(data.decode("utf-8", "replace")), []
+            form, files = parse_pairs(data.decode("utf-8", "replace")), []
         else:
             parser = self._arrived or parse_loaded(self, data)
             form, files = parser.form, parser.files
         own.update(
-            form=_multidict(storage, form), files=_multidict(storage, files), stream=io.BytesIO()
+            form=multidict(storage, form), files=multidict(storage, files), stream=io.BytesIO()
         )
 
     def close(self) -> None:
@@ -448,101 +459,6 @@ def _load_json(data: bytes) -> t.Any:
         load = getattr(provider, "load_body", provider.loads)
         return load(data)
     return json.loads(data)
-
-
-def _parse_pairs(text: str) -> list[tuple[str, str]]:
-    """Names and values of a query string or a form, as WHATWG's URL standard has them (5.1).
-
-    PERF: the same as `urllib.parse.parse_qsl`, at a fourth of its price. Invalid UTF-8 stays
-    percent-encoded.
-    """
-    pairs = []
-    for part in text.split("&"):
-        if part:
-            name, _, value = part.partition("=")
-            if "+" in part:
-                name, value = name.replace("+", " "), value.replace("+", " ")
-            if "%" in part:
-                name = unquote(name, errors="werkzeug.url_quote")
-                value = unquote(value, errors="werkzeug.url_quote")
-            pairs.append((name, value))
-    return pairs
-
-
-def _multidict(kind: type[t.Any], pairs: list[tuple[str, t.Any]]) -> t.Any:
-    if kind is not ImmutableMultiDict:
-        return kind(pairs)
-    # PERF: a MultiDict is a dict of lists, and its constructor takes 1.5 us to find out of what.
-    lists: dict[str, list[t.Any]] = {}
-    for name, value in pairs:
-        if name in lists:
-            lists[name].append(value)
-        else:
-            lists[name] = [value]
-    made: t.Any = ImmutableMultiDict.__new__(ImmutableMultiDict)
-    dict.update(made, lists)
-    return made
-
-
-class _LazyInput(io.RawIOBase):
-    """``wsgi.input`` of an environ made from a scope: the request's stream, once it is read."""
-
-    def __init__(self, request: Request) -> None:
-        self._request = request
-
-    def readable(self) -> bool:
-        return True
-
-    def read(self, size: int = -1) -> bytes:
-        return self._request.stream.read(size)
-
-    def readinto(self, buffer: t.Any) -> int:
-        data = self.read(len(buffer))
-        buffer[: len(data)] = data
-        return len(data)
-
-
-def build_environ(scope: Scope) -> WSGIEnvironment:
-    """A WSGI environ (PEP 3333) of an ASGI HTTP scope, with ``RAW_URI`` as gunicorn sets it."""
-    root = scope.get("root_path", "").rstrip("/")
-    path = scope["path"]
-    if root and (path == root or path.startswith(root + "/")):
-        path = path[len(root) :]
-    server = scope.get("server") or ("localhost", 80)
-    raw_path = scope.get("raw_path") or quote(scope["path"]).encode()
-    query = scope.get("query_string", b"").decode("latin-1")
-    uri = raw_path.decode("latin-1") + ("?" + query if query else "")
-    environ: WSGIEnvironment = {
-        "REQUEST_METHOD": scope["method"].upper(),
-        "SCRIPT_NAME": root.encode().decode("latin-1"),
-        "PATH_INFO": path.encode("utf-8", "surrogateescape").decode("latin-1"),
-        "QUERY_STRING": query,
-        "RAW_URI": uri,
-        "REQUEST_URI": uri,
-        "SERVER_NAME": server[0],
-        "SERVER_PORT": str(server[1] or ""),
-        "SERVER_PROTOCOL": f"HTTP/{scope.get('http_version', '1.1')}",
-        "wsgi.version": (1, 0),
-        "wsgi.url_scheme": scope.get("scheme", "http"),
-        "wsgi.errors": sys.stderr,
-        "wsgi.multithread": True,
-        "wsgi.multiprocess": True,
-        "wsgi.run_once": False,
-        "wsgi.input_terminated": True,
-        "asgi.scope": scope,
-    }
-    if client := scope.get("client"):
-        environ["REMOTE_ADDR"], environ["REMOTE_PORT"] = client[0], str(client[1])
-    for name, value in scope["headers"]:
-        key = name.decode("latin-1").upper().replace("-", "_")
-        if b"_" in name:
-            continue  # X_User must not read as X-User.
-        if key not in ("CONTENT_TYPE", "CONTENT_LENGTH"):
-            key = "HTTP_" + key
-        text = value.decode("latin-1")
-        joined = "; " if key == "HTTP_COOKIE" else ","
-        environ[key] = f"{environ[key]}{joined}{text}" if key in environ else text
-    return environ
 
 
 class ASGIBody:
@@ -693,6 +609,7 @@ class Response(_WerkzeugResponse):
             (kind is str or kind is bytes)
             and headers is None
             and (status is None or type(status) is int)
+            and not direct_passthrough
             and self._lazy_init
         ):
             self._plain = response.encode() if kind is str else response
@@ -724,7 +641,9 @@ class Response(_WerkzeugResponse):
         pairs = [("Content-Type", self._type)] if self._type else []
         if self._plain is not None and self.automatically_set_content_length:
             pairs.append(("Content-Length", str(len(self._plain))))
-        return ResponseHeaders(pairs)
+        headers = ResponseHeaders.__new__(ResponseHeaders)
+        headers._list = pairs
+        return headers
 
     @lazy
     def response(self) -> t.Any:
@@ -757,7 +676,12 @@ class Response(_WerkzeugResponse):
         """
         own = self.__dict__
         code, body = self._status_code, self._plain
-        if body is None or "response" in own or not self._lazy_send:
+        if (
+            body is None
+            or "response" in own
+            or not self._lazy_send
+            or ("headers" in own and self.autocorrect_location_header)
+        ):
             await self._send_any(ctx, send)
             return
         head = ctx._request.method == "HEAD"
@@ -824,17 +748,23 @@ class Response(_WerkzeugResponse):
 
     async def _stream(self, ctx: AppContext, body: t.Any, start: t.Any, send: t.Any) -> None:
         chunks = as_chunks(ctx, body, self.close)
+        client = Client(ctx.request, send)
         try:
-            await send(start)
+            await client.send(start)
             async for chunk in chunks:
+                if client.gone:
+                    break
                 if chunk:
                     data = chunk.encode() if isinstance(chunk, str) else chunk
-                    await send({"type": "http.response.body", "body": data, "more_body": True})
+                    message = {"type": "http.response.body", "body": data, "more_body": True}
+                    await client.send(message)
         finally:
+            client.forget()
             await chunks.aclose()
             if hasattr(body, "__aiter__"):
                 await self._close(ctx)
-        await send({"type": "http.response.body", "body": b""})
+        if not client.gone:
+            await send({"type": "http.response.body", "body": b""})
 
     async def _close(self, ctx: AppContext) -> None:
         """Close a response that no thread has closed; what it calls may block."""

@@ -32,8 +32,8 @@ EXCEPTIONS: dict[str, dict[str, str]] = tomllib.loads((DATA / "house.toml").read
 # Imports point down, and within a floor only to what stands earlier in its line. The package
 # itself, which re-exports the application's names, stands between them and the doors.
 FLOORS = [
-    "typing globals signals concurrency config debughelpers json.provider json json.tag",
-    "body streams wrappers routing",
+    "typing globals signals wakeups concurrency config debughelpers json.provider json json.tag",
+    "body streams environ wrappers routing",
     "ctx sessions helpers templating views logging",
     "scaffold blueprints plan walk tasks lifespan app",
     "exchange wsgi websocket sse middleware async_client reloader serving finder cli testing debug"

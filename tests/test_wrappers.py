@@ -18,7 +18,8 @@ from werkzeug.wrappers import Request as TheirRequest
 from werkzeug.wrappers import Response as TheirResponse
 
 from aioflask import Flask, Request, Response
-from aioflask.wrappers import _parse_pairs, build_environ
+from aioflask.body import parse_pairs
+from aioflask.environ import build_environ
 from aioflask.wsgi import scope_from_environ
 
 MANY = settings(max_examples=80, deadline=None)
@@ -82,7 +83,7 @@ QUERIES = st.one_of(
 @example("a=1&a=2&&=&b&+=%2B")
 def test_pairs_are_what_the_standard_library_parses(text: str) -> None:
     theirs = parse_qsl(text, keep_blank_values=True, errors="werkzeug.url_quote")
-    assert _parse_pairs(text) == theirs
+    assert parse_pairs(text) == theirs
 
 
 @MANY
