@@ -12,6 +12,7 @@ import os
 import sys
 import typing as t
 import weakref
+from asyncio import _get_running_loop
 from collections.abc import Callable, Iterable, ValuesView
 from datetime import timedelta
 from urllib.parse import quote
@@ -44,6 +45,8 @@ from .scaffold import (
     setupmethod,
 )
 from .sessions import SecureCookieSessionInterface, SessionInterface
+from .streams import StreamsFull
+from .wakeups import here
 from .wrappers import Request, Response
 
 if t.TYPE_CHECKING:
@@ -602,6 +605,7 @@ class Flask(Scaffold):
             ctx._outer = outer
         token = _cv_app.set(ctx)
         ctx._tokens = [token]
+        ctx._loop = _get_running_loop() or here()
         try:
             try:
                 needs = walk.match(ctx, scope)
@@ -618,10 +622,16 @@ class Flask(Scaffold):
             finally:
                 ctx._tokens.pop()
                 _cv_app.reset(token)
-            await response.send_asgi(ctx, send)
+            if ctx._context is not None:  # What streams must not see the request by chance.
+                ctx._context.run(_cv_app.set, t.cast(AppContext, ctx._outer))
+            try:
+                await response.send_asgi(ctx, send)
+            except StreamsFull as error:
+                response = await walk.refuse_stream(ctx, error)
+                await response.send_asgi(ctx, send)
         finally:
             if ctx._lane is not None:
-                ctx._lane.requests -= 1
+                ctx.leave_lane()
 
     def wsgi_app(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Handle one request of a WSGI server (PEP 3333), in the calling thread."""

@@ -23,7 +23,7 @@ import threading
 import typing as t
 import weakref
 from asyncio import _get_running_loop
-from contextvars import Context, copy_context
+from contextvars import Context, ContextVar, copy_context
 
 from werkzeug.exceptions import ServiceUnavailable
 
@@ -105,6 +105,10 @@ class Crossing:
         return (yield self)
 
 
+_waiting: ContextVar[Job | None] = ContextVar("aioflask.waiting", default=None)
+"""The job whose thread waits for what runs in this context."""
+
+
 class _Thread(threading.local):
     job: Job | None = None
     spare: list[t.Any] | None = None
@@ -165,7 +169,8 @@ class Job:
 
     def ask(self, crossing: Crossing) -> None:
         """Tell the waiting task what to await; called by the thread."""
-        self.home.post(self.waiter, crossing)
+        if not self.home.post(self.waiter, crossing):
+            raise asyncio.CancelledError("The event loop of this request is closed.")
 
     async def outcome(self) -> t.Any:
         """The value of the work, or its exception; awaited on the loop."""
@@ -196,9 +201,9 @@ class Job:
         if cancelled and not ending:
             replies.put((None, asyncio.CancelledError()))
             return True
-        outer = ctx._waiting if ctx is not None else None
-        if ctx is not None:
-            ctx._waiting, self.waiting = self, True
+        outer = context.get(_waiting)
+        context.run(_waiting.set, self)
+        self.waiting = True
         reply: tuple[t.Any, BaseException | None] = (None, None)
         try:
             awaitable = InContext(context, crossing.func, *crossing.args)
@@ -210,8 +215,7 @@ class Job:
             return isinstance(error, asyncio.CancelledError)
         finally:
             self.waiting = False
-            if ctx is not None and ctx._waiting is self:
-                ctx._waiting = outer
+            context.run(_waiting.set, outer)
             replies.put(reply)
         return False
 
@@ -477,15 +481,15 @@ async def run_sync(func: t.Callable[P, T], /, *args: P.args, **kwargs: P.kwargs)
     ctx = _cv_app.get(None)
     call = functools.partial(context.run, func, *args, **kwargs)
     try:
-        if ctx is None:
-            import anyio.to_thread
-
-            return await anyio.to_thread.run_sync(t.cast("t.Callable[[], T]", call))
-        waiting = ctx._waiting
+        waiting = _waiting.get()
         if waiting is not None and waiting.waiting and waiting.replies is not None:
             job = Job(waiting.home, lambda job: call())
             waiting.replies.put(job)
             return t.cast(T, await job.outcome())
+        if ctx is None:
+            import anyio.to_thread
+
+            return await anyio.to_thread.run_sync(t.cast("t.Callable[[], T]", call))
         return t.cast(T, await pool_of(ctx.app).run(lambda job: call()))
     finally:
         _bring_back(context)
@@ -502,8 +506,8 @@ def _wait_for(crossing: Crossing) -> t.Any:
         if job is not None:
             return job.cross(crossing)
         ctx = _cv_app.get(None)
-        home = next((p.home for p in ctx.app._pools if _is_live(p.home)), None) if ctx else None
         call = _call(crossing.func, crossing.args)
+        home = _home_of(ctx._loop) if ctx is not None and ctx._loop is not None else None
         if home is None:
             return background_loop().run(call, context)
         future: concurrent.futures.Future[t.Any] = concurrent.futures.Future()
@@ -513,10 +517,12 @@ def _wait_for(crossing: Crossing) -> t.Any:
         _bring_back(context)
 
 
-def _is_live(home: t.Any) -> bool:
-    return (isinstance(home, TrioHome) and not home.is_closed) or (
-        isinstance(home, AsyncioHome) and home.loop.is_running()
-    )
+def _home_of(loop: t.Any) -> AsyncioHome | TrioHome | None:
+    """How to reach a loop from a thread, if it still runs."""
+    if isinstance(loop, asyncio.AbstractEventLoop):
+        return AsyncioHome(loop) if loop.is_running() else None
+    home = TrioHome(loop)
+    return None if home.is_closed else home
 
 
 async def _call(func: t.Callable[..., t.Any], args: t.Iterable[t.Any]) -> t.Any:

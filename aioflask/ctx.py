@@ -25,7 +25,7 @@ if t.TYPE_CHECKING:
     from werkzeug.routing import MapAdapter
 
     from .app import Flask
-    from .concurrency import Job, Lane
+    from .concurrency import Lane
     from .sessions import SessionMixin
     from .wrappers import Request
 
@@ -100,7 +100,8 @@ class AppContext:
     _own_context = False
     """Whether the steps on the loop run in :attr:`_context`."""
     _lane: Lane | None = None
-    _waiting: Job | None = None
+    _loop: t.Any = None
+    """The asyncio loop or trio token that serves the request, for threads of the user's."""
     _inline = False
     """Whether this context is popped by a plain call on the loop's thread."""
     _ending = False
@@ -194,7 +195,9 @@ class AppContext:
 
     def copy(self) -> AppContext:
         """A context with the same request and session and a ``g`` of its own, for another task."""
-        return AppContext(self.app, request=self._request, session=self._session_if_open)
+        copy = AppContext(self.app, request=self._request, session=self._session_if_open)
+        copy._loop = self._loop
+        return copy
 
     # --- matching
 
@@ -271,6 +274,8 @@ class AppContext:
         finally:
             active = _cv_app.get(None)
             self._deactivate(tokens.pop())
+            if not tokens:
+                self.leave_lane()
             if not tokens and self._outer is None and appcontext_popped.receivers:
                 appcontext_popped.send(self.app)
             if active is not self:
@@ -278,6 +283,12 @@ class AppContext:
                     f"The contexts were popped in the wrong order: {active!r} is active, and"
                     f" {self!r} was popped. Leave the inner one first."
                 )
+
+    def leave_lane(self) -> None:
+        """Give the thread back that ran plain functions for this context, if there was one."""
+        lane, self._lane = self._lane, None
+        if lane is not None:
+            lane.requests -= 1
 
     def _deactivate(self, token: Token[AppContext]) -> None:
         try:

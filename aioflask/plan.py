@@ -131,7 +131,7 @@ class Plan:
         self.view = app.view_functions.get(endpoint) if endpoint is not None else None
         self.view_is_async = self.view is not None and iscoroutinefunction(self.view)
         self.view_needs_thread = self.view is not None and needs_thread(self.view)
-        self.replaced = _replaced(app)
+        self.replaced = replaced_methods(app)
         self.lazy_session = has_lazy_session(app)
         self.begins = not self.lazy_session or bool(signals.appcontext_pushed.receivers)
         self.tears_down = bool(
@@ -172,7 +172,8 @@ class Plan:
         )
 
 
-def _replaced(app: Flask) -> frozenset[str]:
+def replaced_methods(app: Flask) -> frozenset[str]:
+    """The names of those methods that are not ours any more."""
     kind, own = type(app), vars(app)
     return frozenset(
         name

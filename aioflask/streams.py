@@ -14,7 +14,7 @@ from asyncio import _get_running_loop
 from collections import deque
 from contextvars import Context, copy_context
 
-from .concurrency import Crossing, InContext, Job, pool_of
+from .concurrency import Crossing, InContext, Job, PoolFull, _shielded, pool_of
 
 if t.TYPE_CHECKING:
     from .ctx import AppContext
@@ -22,6 +22,10 @@ if t.TYPE_CHECKING:
 
 BUFFER = 16
 """Chunks that a plain iterable may be ahead of the client."""
+
+
+class StreamsFull(PoolFull):
+    """503: no thread for one more plain stream, of which nothing has been sent."""
 
 
 class ThreadStream(Job):
@@ -52,20 +56,23 @@ class ThreadStream(Job):
     def ask(self, crossing: Crossing) -> None:
         """As :meth:`Job.ask`; the consumer looks for the crossing whenever it comes by."""
         self._asked = crossing
-        if self._closed:
-            raise asyncio.CancelledError
-        self.home.post(self.waiter, crossing)
+        super().ask(crossing)
 
     def _produce(self) -> None:
         try:
+            if self._is_closed():
+                return
             for chunk in self._iterable:
                 self._room.acquire()
-                if self._closed:
+                if self._is_closed():
                     break
                 self._buffer.append(chunk)
                 self.home.post(self.waiter, None)
         finally:
             self._close()
+
+    def _is_closed(self) -> bool:
+        return self._closed
 
     # --- on the loop
 
@@ -93,17 +100,24 @@ class ThreadStream(Job):
         self.waiter = self.home.waiter(cancellable=True)
         if self._asked is not None:
             crossing, self._asked = self._asked, None
-            if await self._serve(crossing, self._closed):
+            if await self._serve(crossing, cancelled=False) and not self._closed:
                 raise asyncio.CancelledError
 
     async def aclose(self) -> None:
         """Stop the thread at its next chunk. It closes the iterable, in the iterable's context."""
         self._closed = True
-        self._buffer.clear()
         self._room.release()
         if self._asked is not None:
             crossing, self._asked = self._asked, None
             await self._serve(crossing, cancelled=True)
+        if not self._finished:
+            await _shielded(self._drain())
+
+    async def _drain(self) -> None:
+        # What the iterable's `finally` asks of the loop is still done.
+        while not self._finished:
+            self._buffer.clear()
+            await self._pause()
 
 
 class Client:
@@ -184,11 +198,14 @@ def as_chunks(ctx: AppContext, body: t.Any, close: t.Callable[[], t.Any]) -> t.A
 
     ``close`` is called at the end, on the thread, where the body is a plain iterable.
 
-    :raises PoolFull: a 503, when all threads for streams are busy and their queue is full.
+    :raises StreamsFull: a 503, when all threads for streams are busy and their queue is full.
     """
     if hasattr(body, "__aiter__"):
         return AsyncStream(body, ctx._context)
     pool = pool_of(ctx.app, "stream")
     stream = ThreadStream(pool.home, body, ctx._context or copy_context(), close)
-    pool.submit(stream)
+    try:
+        pool.submit(stream)
+    except PoolFull:
+        raise StreamsFull from None
     return stream

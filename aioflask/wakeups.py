@@ -39,22 +39,27 @@ class AsyncioHome:
 
     @property
     def is_closed(self) -> bool:
+        """Whether nobody can be woken there any more."""
         return self.loop.is_closed()
 
     def waiter(self, cancellable: bool = False) -> t.Any:
+        """What a task awaits until it is posted to."""
         return self.loop.create_future() if cancellable else _Waiter(loop=self.loop)
 
-    def post(self, waiter: t.Any, message: t.Any) -> None:
+    def post(self, waiter: t.Any, message: t.Any) -> bool:
+        """Wake the task that awaits ``waiter``, from any thread; False if the loop is closed."""
         # PERF: waking a loop is a system call. Answers that come before it has woken share it.
         self.posts.append((waiter, message))
         if not self.scheduled:
             self.scheduled = True
             try:
                 self.loop.call_soon_threadsafe(self.deliver)
-            except RuntimeError:  # The loop is closed, and with it whoever waited.
+            except RuntimeError:
                 self.posts.clear()
+        return not self.loop.is_closed()
 
     def deliver(self) -> None:
+        """Wake the tasks that were posted to; called on the loop."""
         self.scheduled = False
         posts = self.posts
         while posts:
@@ -115,24 +120,34 @@ class TrioHome:
 
     def __init__(self, token: t.Any) -> None:
         self.loop = token
-        self.is_closed = False
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the run has ended."""
+        return not self.call_soon(int)
 
     def waiter(self, cancellable: bool = False) -> t.Any:
+        """What a task awaits until it is posted to."""
         return _TrioWaiter(cancellable)
 
-    def post(self, waiter: t.Any, message: t.Any) -> None:
-        self.call_soon(waiter.set_result, message)
+    def post(self, waiter: t.Any, message: t.Any) -> bool:
+        """Wake the task that awaits ``waiter``, from any thread; False if the run has ended."""
+        return self.call_soon(waiter.set_result, message)
 
-    async def raise_cancelled(self) -> None:
-        await sys.modules["trio"].lowlevel.checkpoint_if_cancelled()
-
-    def call_soon(self, func: t.Callable[..., t.Any], *args: t.Any) -> None:
+    def call_soon(self, func: t.Callable[..., t.Any], *args: t.Any) -> bool:
+        """Call a function on the run's thread; False if the run has ended."""
         try:
             self.loop.run_sync_soon(func, *args)
         except sys.modules["trio"].RunFinishedError:
-            self.is_closed = True
+            return False
+        return True
+
+    async def raise_cancelled(self) -> None:
+        """Let the current task learn of the cancellation that was put off."""
+        await sys.modules["trio"].lowlevel.checkpoint_if_cancelled()
 
     def spawn(self, start: t.Callable[[], t.Any], context: Context) -> None:
+        """Start a task, from any thread."""
         spawn = sys.modules["trio"].lowlevel.spawn_system_task
         self.call_soon(functools.partial(spawn, start, context=context))
 
@@ -157,14 +172,21 @@ class EventQueue:
         self._fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_SEMAPHORE)
 
     def put(self, item: t.Any) -> None:
+        """Add an item, and wake one thread."""
         self._items.append(item)
         os.eventfd_write(self._fd, 1)
 
     def get(self) -> t.Any:
-        os.eventfd_read(self._fd)
-        return self._items.popleft()
+        """The next item, waited for."""
+        while True:
+            try:
+                os.eventfd_read(self._fd)
+            except InterruptedError:  # A signal; unlike others this call is not repeated for us.
+                continue
+            return self._items.popleft()
 
     def close(self) -> None:
+        """Give the file descriptor back."""
         os.close(self._fd)
 
 

@@ -41,7 +41,7 @@ from .concurrency import (
     step_in,
 )
 from .helpers import ContextStream
-from .plan import ORIGINALS, REPLACEABLE, Group, Plan, grouped, plan_for
+from .plan import ORIGINALS, REPLACEABLE, Group, Plan, grouped, plan_for, replaced_methods
 from .routing import FastMap
 from .signals import (
     appcontext_popped,
@@ -573,20 +573,17 @@ def _view_name(ctx: AppContext) -> str:
 async def teardown(ctx: AppContext, exc: BaseException | None) -> None:
     """Run every teardown function of a context, even where one of them fails."""
     errors: list[BaseException] = []
-    replaced = ctx.plan.replaced if ctx.plan is not None else frozenset(ORIGINALS)
+    replaced = ctx.plan.replaced if ctx.plan is not None else replaced_methods(ctx.app)
     steps: list[tuple[str, Func]] = []
     if ctx.has_request:
         steps.append(("do_teardown_request", do_teardown_request))
     if ctx._outer is None:
         steps.append(("do_teardown_appcontext", do_teardown_appcontext))
     for name, step in steps:
-        try:
-            if name in replaced:
-                await _replacement(ctx, name, exc)
-            else:
-                await step(ctx, exc)
-        except BaseException as error:
-            errors.append(error)
+        if name in replaced:
+            await _also(errors, _replacement, ctx, name, exc)
+        else:
+            await _also(errors, step, ctx, exc)
     if ctx._request is not None:
         _close(ctx._request)
     _raise_all(errors)
@@ -600,9 +597,24 @@ def _close(request: t.Any) -> None:
         own["environ"]["werkzeug.request"] = None  # COMPAT: else the two keep each other alive.
 
 
+async def _also(errors: list[BaseException], func: Func, *args: t.Any) -> None:
+    """Await one more step of a teardown, whatever came of those before it."""
+    try:
+        if on_loop() and any(not isinstance(error, Exception) for error in errors):
+            from anyio import CancelScope
+
+            with CancelScope(shield=True):  # One of them was cancelled; these must not be.
+                await func(*args)
+        else:
+            await func(*args)
+    except BaseException as error:
+        errors.append(error)
+
+
 def _raise_all(errors: list[BaseException]) -> None:
-    if len(errors) == 1:
-        raise errors[0]
+    for error in errors:
+        if len(errors) == 1 or not isinstance(error, Exception):  # A cancellation is one.
+            raise error
     if errors:
         raise BaseExceptionGroup("Several teardown functions failed.", errors)
 
@@ -629,14 +641,11 @@ async def _tear_down(
     for group in groups:
         if group.is_async:
             for func in group.functions:
-                try:
-                    await _await_on_loop(ctx, func, exc)
-                except BaseException as error:
-                    errors.append(error)
+                await _also(errors, _await_on_loop, ctx, func, exc)
         elif _on_this_side(ctx, group):
             _call_every(group, exc, errors)
         else:
-            await hop(ctx, _call_every, group, exc, errors)
+            await _also(errors, hop, ctx, _call_every, group, exc, errors)
     if signal.receivers:
         await _send(ctx, signal, exc=exc)
     _raise_all(errors)
@@ -726,11 +735,24 @@ async def cross(ctx: AppContext) -> Response:
             if isinstance(error, PoolFull):
                 return await _refuse(ctx, error)
             raise
+    try:
+        ctx._lane = pool_of(ctx.app).lane()
+    except PoolFull as error:
+        return await _refuse(ctx, error)
     ctx._own_context = True
     try:
         return t.cast("Response", await InContext(context, respond, ctx))
     finally:
         ctx._own_context = False
+
+
+async def refuse_stream(ctx: AppContext, error: PoolFull) -> Response:
+    """Answer 503 in place of a stream that found no thread; nothing of it was sent yet."""
+    token = ctx._activate()
+    try:
+        return await _refuse(ctx, error)
+    finally:
+        ctx._deactivate(token)
 
 
 async def _refuse(ctx: AppContext, error: PoolFull) -> Response:

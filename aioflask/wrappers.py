@@ -37,7 +37,7 @@ from .body import (
 from .concurrency import hop, on_loop
 from .environ import LazyInput, build_environ
 from .globals import _cv_app, current_app
-from .streams import Client, as_chunks
+from .streams import Client, StreamsFull, as_chunks
 
 if t.TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -747,7 +747,11 @@ class Response(_WerkzeugResponse):
             await self._close(ctx)
 
     async def _stream(self, ctx: AppContext, body: t.Any, start: t.Any, send: t.Any) -> None:
-        chunks = as_chunks(ctx, body, self.close)
+        try:
+            chunks = as_chunks(ctx, body, self.close)
+        except StreamsFull:
+            await self._close(ctx)
+            raise
         client = Client(ctx.request, send)
         try:
             await client.send(start)

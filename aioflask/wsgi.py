@@ -111,9 +111,11 @@ class AsyncBody(Iterator[t.Any]):
     and context variables around a ``yield`` hold. It stays at most 16 pieces ahead.
     """
 
-    def __init__(self, source: AsyncIterable[t.Any], context: contextvars.Context) -> None:
+    def __init__(
+        self, source: AsyncIterable[t.Any], context: contextvars.Context | None = None
+    ) -> None:
         self._source = source
-        self._context = context
+        self._context = context or contextvars.copy_context()
         self._pieces: deque[t.Any] = deque()
         self._changed = threading.Condition()
         self._started = self._ended = self._closing = False

@@ -1250,8 +1250,7 @@ async def test_a_send_that_fails_closes_the_generator(app: Flask) -> None:
         await Exchange._send(exchange, message)
 
     exchange._send = broken  # type: ignore[method-assign]
-    with pytest.raises(OSError, match="the client is gone"):
-        await exchange.run()
+    await exchange.run()  # A client that goes is no error.
     await until(lambda: source.end)
     assert source.end == "GeneratorExit"
     await until(lambda: pool_of(app, "stream").busy == 0)
