@@ -101,7 +101,6 @@ async def test_views_that_sleep_share_forty_threads_and_leave_the_loop_alone() -
     raise AssertionError(f"took (seconds, slowest poll): {tries}")
 
 
-@pytest.mark.responsive
 async def test_requests_of_all_kinds_at_once_are_not_mixed_up() -> None:
     door, mistakes, served = InProcess(make_app()), list[str](), Counter[str]()
     users = [User(number, mistakes, served) for number in range(200)]
