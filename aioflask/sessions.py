@@ -176,43 +176,6 @@ def _lazy_sha1(string: bytes = b"") -> t.Any:
 _to_url, _from_url = bytes.maketrans(b"+/", b"-_"), bytes.maketrans(b"-_", b"+/")
 
 
-_INNER, _OUTER = (bytes(byte ^ pad for byte in range(256)) for pad in (0x36, 0x5C))
-
-
-def _halves(key: bytes) -> tuple[t.Any, t.Any]:
-    """The two hashes of an HMAC (RFC 2104) that have taken the key and wait for the text.
-
-    PERF: copying them takes 0.7 us; hmac.digest() looks the algorithm up each time (1.6 us).
-    """
-    block = (hashlib.sha1(key).digest() if len(key) > 64 else key).ljust(64, b"\0")
-    return hashlib.sha1(block.translate(_INNER)), hashlib.sha1(block.translate(_OUTER))
-
-
-def _signature(halves: tuple[t.Any, t.Any], signed: bytes) -> bytes:
-    inner, outer = halves[0].copy(), halves[1].copy()
-    inner.update(signed)
-    outer.update(inner.digest())
-    return b2a_base64(outer.digest(), newline=False).translate(_to_url).rstrip(b"=")
-
-
-def _compressed(data: bytes) -> bytes | None:
-    """Zlib's form of ``data`` if it is shorter by two bytes at least, as itsdangerous asks."""
-    # PERF: zlib.compress() takes 268 KB, which the allocator may hand back to the system after
-    # every cookie: then it costs 50 us instead of 3. Two questions come first that cost less.
-    # Deflate spells every distinct byte out once, in 8 bits or in a code that it describes first
-    # (29 bits and more), and zlib adds 6 bytes: in so short a text, that is more than it saves.
-    size = len(data)
-    if size <= 20 and size <= len(set(data)) + 4:
-        return None
-    # A short text has the same size in a window of 512 bytes, where no match is out of reach.
-    if size <= 128:
-        probe = zlib.compressobj(wbits=9, memLevel=2)
-        if len(probe.compress(data)) + len(probe.flush()) >= size - 1:
-            return None
-    packed = zlib.compress(data)
-    return packed if len(packed) < size - 1 else None
-
-
 class _Serializer(URLSafeTimedSerializer):
     """Itsdangerous's serializer: the same bytes and errors, with bounds on what it unpacks.
 
@@ -229,20 +192,25 @@ class _Serializer(URLSafeTimedSerializer):
         usual = signer.digest_method is _lazy_sha1 and self.is_text_serializer
         keys = self.secret_keys[::-1] if usual else ()
         #: Newest first.
-        self.derived = [_halves(signer.derive_key(key)) for key in keys]
+        self.derived = [signer.derive_key(key) for key in keys]
 
     def dumps(self, obj: t.Any, salt: str | bytes | None = None) -> str:
         if salt is not None or not self.derived:
             return super().dumps(obj, salt)
         data = self.serializer.dumps(obj).encode()
-        packed = _compressed(data)
-        mark, payload = (b"", data) if packed is None else (b".", packed)
+        mark, payload = b"", data
+        if len(data) > 12:  # Zlib makes nothing shorter of less, and takes up to 50 us for it.
+            packed = zlib.compress(data)
+            if len(packed) < len(data) - 1:
+                mark, payload = b".", packed
         now = int(time.time())
         stamp = now.to_bytes((now.bit_length() + 7) // 8, "big")
         parts = b2a_base64(payload, newline=False), b2a_base64(stamp, newline=False)
         signed = b"%s%s.%s" % (mark, parts[0].rstrip(b"="), parts[1].rstrip(b"="))
         signed = signed.translate(_to_url)
-        return (signed + b"." + _signature(self.derived[0], signed)).decode()
+        digest = hmac.digest(self.derived[0], signed, "sha1")
+        signature = b2a_base64(digest, newline=False).translate(_to_url).rstrip(b"=")
+        return (signed + b"." + signature).decode()
 
     def loads(  # type: ignore[override]
         self,
@@ -254,7 +222,8 @@ class _Serializer(URLSafeTimedSerializer):
         if max_age is not None and not return_timestamp and salt is None:
             signed, _, signature = (s.encode() if isinstance(s, str) else s).rpartition(b".")
             for key in self.derived:
-                if hmac.compare_digest(_signature(key, signed), signature):
+                right = b2a_base64(hmac.digest(key, signed, "sha1"), newline=False)
+                if hmac.compare_digest(right.translate(_to_url).rstrip(b"="), signature):
                     payload, dot, stamp = signed.rpartition(b".")
                     if dot and len(stamp) == 6:  # Four bytes, until the year 2106.
                         then = a2b_base64(stamp.translate(_from_url) + b"==")
