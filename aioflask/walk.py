@@ -54,6 +54,7 @@ from .signals import (
 )
 
 if t.TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
     from blinker import NamedSignal
 
     from .ctx import AppContext
@@ -167,14 +168,24 @@ def match(ctx: AppContext, scope: t.Any) -> Plan:
     return plan
 
 
+def _plain_host(environ: WSGIEnvironment) -> str:
+    # COMPAT: an environ may hold an internationalized name as one reads it (RFC 5890).
+    host: str = environ["HTTP_HOST"]
+    try:
+        return host.encode("idna").decode() if max(host) > "\xff" else host
+    except UnicodeError:
+        return ""
+
+
 def match_by_map(ctx: AppContext) -> None:
     """Match by Werkzeug's map, after a look at the host; what fails takes the view's place."""
     request = ctx._request
     host = request._raw.get(b"host", b"")
     try:
         if host not in _valid_hosts:
-            if not _valid_host(host.decode("latin-1")):
-                raise SecurityError(f"The Host {host!r} is not a valid host name.")
+            text = host.decode("latin-1") if request.scope else _plain_host(request.environ)
+            if not _valid_host(text):
+                raise SecurityError(f"The Host {text!r} is not a valid host name.")
             if len(_valid_hosts) < 256:
                 _valid_hosts.add(host)
         ctx.match_request()

@@ -155,7 +155,8 @@ class Request(_WerkzeugRequest):
     @lazy
     def _raw(self) -> dict[bytes, bytes]:
         """The header fields by their names in lower case, as ASGI has them; for looking into."""
-        return {k.lower().encode("latin-1"): v.encode("latin-1") for k, v in self.headers}
+        pairs = ((k.lower(), v) for k, v in self.headers)
+        return {k.encode("latin-1", "replace"): v.encode("latin-1", "replace") for k, v in pairs}
 
     @lazy
     def scheme(self) -> str:

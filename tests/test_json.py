@@ -335,7 +335,7 @@ def test_broken_bodies_are_refused_where_the_standard_library_refuses(
         '["utf-32"]'.encode("utf-32"),
         b"[" * 100_000,
         b"[" * 100_000 + b"]" * 100_000,
-        b'{"a":' * 5_000 + b"1" + b"}" * 5_000,
+        b'{"a":' * 100_000 + b"1" + b"}" * 100_000,
         b"1" * 5_000,
     ],
     ids=lambda data: repr(data[:20]),

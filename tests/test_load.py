@@ -91,13 +91,15 @@ async def seconds_of_sleepers_and_slowest_poll() -> tuple[float, float]:
 
 
 async def test_views_that_sleep_share_forty_threads_and_leave_the_loop_alone() -> None:
-    # Three rounds of 0.2 s at best. A busy machine gets three tries, a blocked loop fails them all.
+    # Three rounds of 0.2 s at best. A busy machine, which stops every process for 0.1 s now and
+    # then, gets several tries; a loop that plain views block fails them all.
     tries = []
-    for _ in range(3):
+    for _ in range(8):
         seconds, slowest = await seconds_of_sleepers_and_slowest_poll()
-        tries.append((seconds, slowest))
+        tries.append((round(seconds, 3), round(slowest, 3)))
         if seconds < 0.7 and slowest < 0.05:
             return
+        await asyncio.sleep(0.2)
     raise AssertionError(f"took (seconds, slowest poll): {tries}")
 
 
