@@ -23,6 +23,7 @@ import threading
 import typing as t
 import weakref
 from asyncio import _get_running_loop
+from collections import deque
 from contextvars import Context, ContextVar, copy_context
 
 from werkzeug.exceptions import ServiceUnavailable
@@ -341,11 +342,19 @@ def _work(queue: t.Any, last_one_out: t.Callable[[], bool]) -> None:
         queue.close()
 
 
-def _stop(queue: t.Any, threads: list[threading.Thread]) -> None:
-    for _ in threads:
-        queue.put(None)
-    if not threads:
-        queue.close()
+_left: deque[tuple[t.Any, list[threading.Thread]]] = deque()
+"""Queue and threads of pools that have been collected."""
+
+
+def _end_threads_left() -> None:
+    # Not in the collection itself, which a thread that ends meanwhile disturbs: greenlet 3.5 frees
+    # the thread's state then, and the interpreter crashes.
+    while _left:
+        queue, threads = _left.popleft()
+        for _ in threads:
+            queue.put(None)
+        if not threads:
+            queue.close()
 
 
 class _Load:
@@ -379,7 +388,7 @@ class _Workers:
         self.queue = Queue()
         self.threads: list[threading.Thread] = []
         self.working = _Load()
-        weakref.finalize(self, _stop, self.queue, self.threads)
+        weakref.finalize(self, _left.append, (self.queue, self.threads)).atexit = False
 
     def start_thread(self) -> None:
         name = f"{self.name}-{len(self.threads)}"
@@ -406,6 +415,7 @@ class Pool(_Workers):
     """
 
     def __init__(self, size: int, queue_size: int, purpose: str = "worker") -> None:
+        _end_threads_left()
         loop = _get_running_loop()
         home = AsyncioHome(loop) if loop else TrioHome(here())
         super().__init__(f"aioflask-{purpose}", home)

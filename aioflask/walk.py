@@ -658,7 +658,7 @@ async def _tear_down(
         else:
             await _also(errors, hop, ctx, _call_every, group, exc, errors)
     if signal.receivers:
-        await _send(ctx, signal, exc=exc)
+        await _also(errors, partial(_send, ctx, signal, exc=exc))
     _raise_all(errors)
 
 
@@ -712,7 +712,6 @@ async def fail(ctx: AppContext, error: BaseException) -> Response:
 
 async def end(ctx: AppContext, exc: BaseException | None, response: Response | None = None) -> None:
     """Leave a request's context. A test client, or a stream of the response, may keep it."""
-    ctx._ending = True
     request = ctx._request
     environ = request.environ if request.scope is None else request.scope.get("aioflask.environ")
     if environ is not None and (preserve := environ.get("werkzeug.debug.preserve_context")):
@@ -724,6 +723,7 @@ async def end(ctx: AppContext, exc: BaseException | None, response: Response | N
         body = response.response
         if isinstance(body, ContextStream) and body.keep(ctx):
             return
+    ctx._ending = True
     await teardown(ctx, exc)
     if ctx._outer is None and appcontext_popped.receivers:
         await _send(ctx, appcontext_popped)
