@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import secrets
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
 from sqlalchemy import URL, Engine, ForeignKey, create_engine, event, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
 from sqlalchemy.pool import NullPool
@@ -126,9 +128,8 @@ def on_connect(connection: DBAPIConnection, record: object) -> None:
 
 def first_start(app: Flask, engine: Engine) -> None:
     """Make tables, key and first user. Of several workers that start at once, one does it."""
+    use_write_ahead_log(engine)
     with Session(engine) as db, db.begin():
-        # Readers go on while somebody writes, so a slow download of the export stops nobody.
-        db.execute(text("PRAGMA journal_mode = WAL"))
         db.execute(text("BEGIN IMMEDIATE"))
         Base.metadata.create_all(db.connection())
         key = db.get(Setting, "SECRET_KEY")
@@ -136,6 +137,19 @@ def first_start(app: Flask, engine: Engine) -> None:
             key = Setting(name="SECRET_KEY", value=secrets.token_hex())
             db.add_all([key, first_user(app)])
         app.config["SECRET_KEY"] = app.config["SECRET_KEY"] or key.value
+
+
+def use_write_ahead_log(engine: Engine) -> None:
+    """Let readers go on while somebody writes: a slow download of the export stops nobody."""
+    with engine.connect() as db:
+        for attempt in range(100):
+            try:
+                db.execute(text("PRAGMA journal_mode = WAL"))
+                return
+            except OperationalError:  # Another worker is at it: here SQLite does not wait.
+                if attempt == 99:
+                    raise
+                time.sleep(0.1)
 
 
 def first_user(app: Flask) -> User:
