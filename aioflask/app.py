@@ -609,7 +609,7 @@ class Flask(Scaffold):
         try:
             try:
                 needs = walk.match(ctx, scope)
-                if needs.crosses or needs.begins or needs.replaced:
+                if needs.crosses:
                     response = await walk.cross(ctx)
                 else:
                     try:

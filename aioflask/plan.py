@@ -141,15 +141,7 @@ class Plan:
             or self.replaced & {"do_teardown_request", "do_teardown_appcontext"}
         )
         self.on_thread = self.view_needs_thread and concurrency.mode != "hop"
-        self.crosses = self.on_thread or self._mixes(app)
-
-    def is_current(self) -> bool:
-        """Whether the registries still look as they did. PERF: compared in C, list by list."""
-        return (
-            [*map(dict.get, self.registries, self.scopes)] == self.lists
-            and self.of_context == self.of_context_then
-            and (not WalkSignal.in_use or self.listeners == _listeners())
-        )
+        self.crosses = bool(self.on_thread or self.begins or self.replaced or self._mixes(app))
 
     def _mixes(self, app: Flask) -> bool:
         groups = (
@@ -190,7 +182,10 @@ def plan_for(app: Flask, request: Request) -> Plan:
     if (
         plan is None
         or app.view_functions.get(endpoint) is not plan.view  # type: ignore[arg-type]
-        or not plan.is_current()
+        # PERF: the registries as they look now and as they did then, compared in C.
+        or [*map(dict.get, plan.registries, plan.scopes)] != plan.lists
+        or plan.of_context != plan.of_context_then
+        or (WalkSignal.in_use and plan.listeners != _listeners())
     ):
         plan = app._plans[endpoint] = Plan(app, endpoint, request.blueprints)
     return plan

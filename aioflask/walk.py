@@ -424,24 +424,26 @@ async def process_response(ctx: AppContext, response: Response) -> Response:
     """Run the after hooks, save the session, and return the response to send."""
     plan = ctx.plan or _planned(ctx)
     for func in ctx._after_request_functions or ():
-        response = _returned(func, await call(ctx, func, response))
+        rv = await call(ctx, func, response)
+        response = rv if rv is not None else _no_response(func)
     for group in plan.after:
         if group.is_async:
             on_this_side = _get_running_loop() is not None
             for func in group.functions:
-                response = _returned(
-                    func,
-                    await (func(response) if on_this_side else _await_on_loop(ctx, func, response)),
-                )
+                rv = await (func(response) if on_this_side else _await_on_loop(ctx, func, response))
+                response = rv if rv is not None else _no_response(func)
         elif _on_this_side(ctx, group):
             response = _pass_through(group, response)
         else:
             response = await hop(ctx, _pass_through, group, response)
-    app, interface = ctx.app, ctx.app.session_interface
     if not plan.lazy_session:
+        app, interface = ctx.app, ctx.app.session_interface
         if not interface.is_null_session(ctx._session):
             await call(ctx, interface.save_session, app, ctx._session, response)
-    elif ctx._session_if_open is not None or _concerns_session(ctx):
+    elif ctx._session_if_open is not None or (
+        b"cookie" in ctx._request._raw and _concerns_session(ctx)
+    ):
+        app, interface = ctx.app, ctx.app.session_interface
         session = ctx._session_if_open or ctx._session
         if not interface.is_null_session(session):
             interface.save_session(app, session, response)
@@ -450,18 +452,17 @@ async def process_response(ctx: AppContext, response: Response) -> Response:
 
 def _pass_through(group: Group, response: Response) -> Response:
     for func in group.functions:
-        response = _returned(func, func(response))
+        rv = func(response)
+        response = rv if rv is not None else _no_response(func)
     return response
 
 
-def _returned(func: Func, response: Response | None) -> Response:
-    if response is None:
-        name = getattr(func, "__qualname__", repr(func))
-        raise TypeError(
-            f"The after_request function {name}() returned None, so there is no response to send."
-            " It must return a response: write 'return response' at its end."
-        )
-    return response
+def _no_response(func: Func) -> t.NoReturn:
+    name = getattr(func, "__qualname__", repr(func))
+    raise TypeError(
+        f"The after_request function {name}() returned None, so there is no response to send."
+        " It must return a response: write 'return response' at its end."
+    )
 
 
 def make_response(ctx: AppContext, rv: t.Any) -> Response:

@@ -532,12 +532,29 @@ class ResponseHeaders(Headers):
         if type(key) is str and type(value) is str and "\n" not in value and "\r" not in value:
             lower = key.lower()
             for name, _ in self._list:
-                if name.lower() == lower:
+                if len(name) == len(key) and name.lower() == lower:
                     break
             else:
                 self._list.append((key, value))
                 return
         super().__setitem__(key, value)
+
+
+class _HeadersOnDemand:
+    """The header fields of a response, to be read and changed, made when they are first wanted.
+
+    PERF: as `lazy`, in one call.
+    """
+
+    def __get__(self, response: Response | None, owner: type) -> t.Any:
+        if response is None:
+            return self
+        pairs = [("Content-Type", response._type)] if response._type else []
+        if response._plain is not None and response.automatically_set_content_length:
+            pairs.append(("Content-Length", str(len(response._plain))))
+        headers = response.headers = ResponseHeaders.__new__(ResponseHeaders)
+        headers._list = pairs
+        return headers
 
 
 _field_names: dict[str, bytes] = {}
@@ -636,15 +653,7 @@ class Response(_WerkzeugResponse):
 
     # Werkzeug sets these three on the instance, and what it sets there wins.
 
-    @lazy
-    def headers(self) -> Headers:
-        """The header fields, to be read and changed."""
-        pairs = [("Content-Type", self._type)] if self._type else []
-        if self._plain is not None and self.automatically_set_content_length:
-            pairs.append(("Content-Length", str(len(self._plain))))
-        headers = ResponseHeaders.__new__(ResponseHeaders)
-        headers._list = pairs
-        return headers
+    headers = t.cast(Headers, _HeadersOnDemand())
 
     @lazy
     def response(self) -> t.Any:
