@@ -217,7 +217,6 @@ class MultipartParser:
         self.files: list[tuple[str, FileStorage]] = []
         self.to_write = 0
         """Bytes of files that :meth:`write` has not written yet."""
-        self.file_size = 0
 
     def feed(self, data: bytes) -> None:
         """Parse what has come, as far as it can be."""
@@ -254,7 +253,6 @@ class MultipartParser:
     def _begin(self, part: Field | File) -> None:
         self._part, self._field, self._field_size = part, [], 0
         if isinstance(part, File):
-            self.file_size = 0
             length, kind = self._request.content_length, part.headers.get("content-type")
             stream = self._request._get_file_stream(length, kind, part.filename, _length(part))
             storage = FileStorage(stream, part.filename, part.name, headers=part.headers)
@@ -265,7 +263,6 @@ class MultipartParser:
         if isinstance(part, File):
             self._writes.append((self.files[-1][1].stream, data))
             self.to_write += len(data)
-            self.file_size += len(data)
             return
         self._field.append(data)
         self._field_size += len(data)

@@ -530,7 +530,7 @@ _paths_help = f"Several are separated by {os.pathsep!r}."
 @click.option(
     "--debugger/--no-debugger",
     default=None,
-    help="Show the debugger for an exception. On in debug mode.",
+    help="Accepted as by Flask; there is no debugger in the browser yet.",
 )
 @click.option(
     "--workers", "-w", type=click.IntRange(1), default=1, help="How many processes serve."
