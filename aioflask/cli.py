@@ -530,7 +530,7 @@ _paths_help = f"Several are separated by {os.pathsep!r}."
 @click.option(
     "--debugger/--no-debugger",
     default=None,
-    help="Accepted as by Flask; there is no debugger in the browser yet.",
+    help="Answer an exception with the debugger in the browser. On in debug mode.",
 )
 @click.option(
     "--workers", "-w", type=click.IntRange(1), default=1, help="How many processes serve."
@@ -578,6 +578,7 @@ def run_command(
         host,
         port,
         use_reloader=reload,
+        use_debugger=debug if debugger is None else debugger,
         workers=workers,
         ssl_context=cert,
         extra_files=extra_files,

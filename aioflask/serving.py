@@ -40,7 +40,7 @@ _NOT_HERE: dict[str, tuple[t.Any, str]] = {
     "fd": (None, "start uvicorn itself: 'uvicorn module:app --fd NUMBER'"),
     "passthrough_errors": (False, "set app.config['PROPAGATE_EXCEPTIONS'] = True instead"),
 }
-_DEBUGGER = ("use_evalex", "reloader_type")
+_IGNORED = ("reloader_type",)
 _OURS = ("app", "factory", "interface", "reload", "reload_delay", "reload_dirs")
 
 
@@ -90,6 +90,7 @@ def run_app(
     *,
     use_reloader: bool = False,
     use_debugger: bool = False,
+    use_evalex: bool = True,
     **options: t.Any,
 ) -> None:
     """Serve ``app`` until a signal ends it; the work of ``Flask.run()``.
@@ -101,7 +102,15 @@ def run_app(
     if the address cannot be used.
     https://flask.palletsprojects.com/en/stable/api/#flask.Flask.run
     """
-    serve(lambda: app, host, port, use_reloader=use_reloader, **_checked(options))
+    serve(
+        lambda: app,
+        host,
+        port,
+        use_reloader=use_reloader,
+        use_debugger=use_debugger,
+        use_evalex=use_evalex,
+        **_checked(options),
+    )
 
 
 def serve(
@@ -110,6 +119,8 @@ def serve(
     port: int,
     *,
     use_reloader: bool = False,
+    use_debugger: bool = False,
+    use_evalex: bool = True,
     workers: int = 1,
     ssl_context: t.Any = None,
     extra_files: t.Iterable[str] | None = None,
@@ -119,7 +130,8 @@ def serve(
 ) -> None:
     """Serve what ``load()`` gives: an app, or the import string of a factory if ``workers`` > 1.
 
-    With the reloader ``load`` is called in the child process only.
+    With the reloader ``load`` is called in the child process only. ``use_debugger`` answers
+    exceptions with `aioflask.debug`, whose console ``use_evalex`` opens; not in workers.
     """
     if on_loop():
         raise RuntimeError(
@@ -145,7 +157,12 @@ def serve(
         ssl_context = _adhoc_files(host)
     if isinstance(ssl_context, tuple):
         settings["ssl_certfile"], settings["ssl_keyfile"] = ssl_context
-    _start(load(), host, port, workers, ssl_context, settings)
+    target = load()
+    if use_debugger and not isinstance(target, str):
+        from .debug import Debugger
+
+        target = Debugger(target, use_evalex)
+    _start(target, host, port, workers, ssl_context, settings)
 
 
 def _start(
@@ -235,13 +252,13 @@ def _checked(options: dict[str, t.Any]) -> dict[str, t.Any]:
             nothing, advice = _NOT_HERE[name]
             if value != nothing and value is not None:
                 raise ValueError(f"run({name}={value!r}) cannot be followed here: {advice}.")
-        elif name in _OURS or (name not in known and name not in _DEBUGGER):
+        elif name in _OURS or (name not in known and name not in _IGNORED):
             close = difflib.get_close_matches(name, [n for n in known if n not in _OURS], 1)
             hint = f" Did you mean '{close[0]}'?" if close else ""
             if name.startswith("reload"):
                 hint = " Use 'use_reloader', 'reloader_interval', 'extra_files' instead."
             raise TypeError(f"run() knows no option '{name}'.{hint}")
-        elif name not in _DEBUGGER:
+        elif name not in _IGNORED:
             left[name] = value
     return left
 

@@ -702,6 +702,8 @@ async def fail(ctx: AppContext, error: BaseException) -> Response:
         return await handle_exception(ctx, error)
     finally:
         exc = None if app.should_ignore_error(error) else error
+        if ctx._request.scope and (keep := ctx._request.scope.get("aioflask.keep_context")):
+            keep(ctx)  # For the debugger's console.
         if isinstance(error, Exception) or not on_loop():
             await end(ctx, exc)
         else:  # It was cancelled. Its teardown must not be.

@@ -36,7 +36,7 @@ FLOORS = [
     "body streams environ wrappers routing",
     "ctx sessions helpers templating views logging",
     "scaffold blueprints plan walk tasks lifespan app",
-    "exchange wsgi websocket sse middleware async_client reloader serving finder cli testing debug"
+    "exchange wsgi websocket sse middleware async_client debug reloader serving finder cli testing"
     " typed socketio doctor as_flask",
 ]
 CORE = {name for floor in FLOORS[:4] for name in floor.split()}
