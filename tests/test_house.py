@@ -10,19 +10,16 @@ import graphlib
 import importlib
 import inspect
 import io
-import json
 import subprocess
 import sys
 import tokenize
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytest
-
-from aioflask import Flask
 
 TESTS = Path(__file__).parent
 PACKAGE = TESTS.parent / "aioflask"
@@ -290,33 +287,3 @@ def test_every_public_name_is_documented(module: str) -> None:
     found = {name: "no docstring" for name, text in public_things(module) if not text}
     allowed = {name for name in EXCEPTIONS["undocumented"] if name.split(":")[0] == module}
     assert found.keys() == allowed
-
-
-SURFACE = json.loads((DATA / "flask_surface.json").read_text("utf-8"))
-INSTANCES: dict[str, Callable[[Any], object]] = {
-    "app:Flask": lambda cls: cls("name"),
-    "blueprints:Blueprint": lambda cls: cls("name", "name"),
-    "ctx:AppContext": lambda cls: Flask("name").app_context(),
-    "ctx:RequestContext": lambda cls: Flask("name").test_request_context(),
-    "cli:ScriptInfo": lambda cls: cls(),
-}
-
-
-def test_public_names_include_all_of_flask_3_1() -> None:
-    missing: dict[str, str] = {}
-    for module, names in SURFACE["modules"].items():
-        if module and module not in SOURCES:
-            missing[module] = "no such module"
-            continue
-        ours = importlib.import_module(f"aioflask.{module}".rstrip("."))
-        for name in names:
-            if not hasattr(ours, name):
-                missing[f"{module}:{name}"] = f"flask.{module}.{name}".replace("..", ".")
-    for key, names in SURFACE["classes"].items():
-        module, _, name = key.partition(":")
-        if module in missing or key in missing:
-            continue
-        ours = getattr(importlib.import_module(f"aioflask.{module}"), name)
-        have = {*dir(ours), *(dir(INSTANCES[key](ours)) if key in INSTANCES else ())}
-        missing |= {f"{key}.{each}": "attribute of Flask's class" for each in set(names) - have}
-    held("missing_from_flask", missing)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import socket
 import sys
 import typing as t
@@ -50,6 +52,96 @@ def test_run_serves_the_app_and_says_where(start: t.Any, tmp_path: Path) -> None
     assert " * Serving aioflask app 'script'" in server.output
     assert " * Debug mode: off" in server.output
     assert " * Running on http://127.0.0.1:" in server.output
+
+
+ADDRESSED = """\
+from aioflask import Flask
+
+app = Flask(__name__)
+app.config["SERVER_NAME"] = {server_name!r}
+app.run({host!r}, {port!r})
+"""
+
+
+@pytest.fixture
+def free_port() -> int:
+    with socket.create_server(("127.0.0.2", 0)) as taken:
+        return int(taken.getsockname()[1])
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "server_name", "where"),
+    [
+        (None, None, "127.0.0.2:PORT", "127.0.0.2:PORT"),
+        ("127.0.0.1", None, "127.0.0.2:PORT", "127.0.0.1:PORT"),
+        (None, "PORT", "127.0.0.2:8080", "127.0.0.2:PORT"),
+        ("127.0.0.1", "PORT", "127.0.0.2:8080", "127.0.0.1:PORT"),
+        ("127.0.0.2", "PORT", None, "127.0.0.2:PORT"),
+        (None, 0, "127.0.0.2:8080", "127.0.0.2:ANY"),
+        (None, None, "127.0.0.2:0", "127.0.0.2:ANY"),
+    ],
+)
+def test_the_address_is_the_arguments_then_server_names(
+    start: t.Any, tmp_path: Path, free_port: int, host: t.Any, port: t.Any, server_name: t.Any,
+    where: str,
+) -> None:  # fmt: skip
+    port = free_port if port == "PORT" else port
+    server_name = server_name and server_name.replace("PORT", str(free_port))
+    (tmp_path / "script.py").write_text(
+        ADDRESSED.format(host=host, port=port, server_name=server_name)
+    )
+    server = start("script.py")
+    pattern = re.escape(where).replace("PORT", str(free_port)).replace("ANY", r"[1-9]\d+")
+    found = server.until(lambda: re.search(rf"Running on http://({pattern}) ", server.output))
+    name, _, number = found[1].partition(":")
+    with socket.create_connection((name, int(number)), timeout=5):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("argument", "environ", "config", "debug"),
+    [
+        (None, None, False, "off"),
+        (None, None, True, "on"),
+        (None, "0", True, "off"),
+        (None, "1", False, "on"),
+        (True, "0", False, "on"),
+        (False, "1", True, "off"),
+    ],
+)
+def test_debug_is_the_arguments_then_the_environments_then_the_configurations(
+    start: t.Any,
+    tmp_path: Path,
+    argument: bool | None,
+    environ: str | None,
+    config: bool,
+    debug: str,
+) -> None:
+    text = SCRIPT.format(answer="", options=f", debug={argument}, use_reloader=False")
+    text = text.replace('"" + app.config.get("SUFFIX", "")', "str(app.debug)")
+    text = text.replace('["SUFFIX"] = " from main"', f'["DEBUG"] = {config}')
+    (tmp_path / "script.py").write_text(text)
+    server = start("script.py", **({} if environ is None else {"FLASK_DEBUG": environ}))
+    assert server.get() == (200, str(debug == "on"))
+    assert f" * Debug mode: {debug}" in server.output
+
+
+@pytest.mark.parametrize("debug", [True, False])
+def test_run_reads_templates_again_in_debug_alone(
+    start: t.Any, tmp_path: Path, debug: bool
+) -> None:
+    text = SCRIPT.format(answer="", options=f", debug={debug}, use_reloader=False")
+    text = "from aioflask import render_template\n" + text
+    text = text.replace('"" + app.config.get("SUFFIX", "")', 'render_template("page.txt")')
+    (tmp_path / "script.py").write_text(text)
+    page = tmp_path / "templates" / "page.txt"
+    page.parent.mkdir()
+    page.write_text("before")
+    os.utime(page, (1, 1))
+    server = start("script.py")
+    assert server.get() == (200, "before")
+    page.write_text("after")
+    assert server.get() == (200, "after" if debug else "before")
 
 
 def test_debug_runs_the_same_script_again_after_a_change(start: t.Any, tmp_path: Path) -> None:
