@@ -14,7 +14,17 @@ from urllib.parse import unquote
 from werkzeug.datastructures import FileStorage, Headers, ImmutableMultiDict
 from werkzeug.exceptions import BadRequest, ClientDisconnected, RequestEntityTooLarge
 from werkzeug.http import parse_options_header
-from werkzeug.sansio.multipart import Data, Epilogue, Event, Field, File, MultipartDecoder, NeedData
+from werkzeug.sansio.multipart import (
+    NEED_DATA,
+    Data,
+    Epilogue,
+    Event,
+    Field,
+    File,
+    MultipartDecoder,
+    NeedData,
+    State,
+)
 from werkzeug.wsgi import get_input_stream
 
 from .concurrency import async_to_sync, on_loop, run_sync
@@ -241,7 +251,7 @@ class MultipartParser:
     def _decode(self, data: bytes | None) -> Event:
         try:
             self._decoder.receive_data(data)
-            while not isinstance(event := self._decoder.next_event(), (NeedData, Epilogue)):
+            while not isinstance(event := self._next_event(), (NeedData, Epilogue)):
                 if isinstance(event, Data):
                     self._take(event)
                 elif isinstance(event, (Field, File)):
@@ -249,6 +259,15 @@ class MultipartParser:
         except ValueError as error:
             raise BadRequest("The multipart body is malformed.") from error
         return event
+
+    def _next_event(self) -> Event:
+        decoder = self._decoder
+        # Werkzeug before 3.1.7 takes the line break in front of a part's data for data if less
+        # than a boundary's length has come of it.
+        few = len(decoder.buffer) <= len(self._mark) + 4
+        if few and decoder.state is State.DATA_START and not decoder.complete:
+            return NEED_DATA
+        return decoder.next_event()
 
     def _begin(self, part: Field | File) -> None:
         self._part, self._field, self._field_size = part, [], 0

@@ -65,7 +65,7 @@ __all__ = ["ORIGINALS", "REPLACEABLE"]
 Func = t.Callable[..., t.Any]
 
 # RFC 3986, 3.2.2, with an optional port. Hosts that were valid are remembered, a bounded number.
-_valid_host = re.compile(r"(\[[0-9a-f:.]+\]|[\w.~!$&'()*+,;=%-]+)(:\d*)?", re.I | re.A).fullmatch
+_host = re.compile(r"(\[[0-9a-f:.]+\]|[\w.~!$&'()*+,;=%-]+)(?::(\d{0,5}))?", re.I | re.A)
 _valid_hosts: set[bytes] = {b""}
 
 
@@ -184,7 +184,8 @@ def match_by_map(ctx: AppContext) -> None:
     try:
         if host not in _valid_hosts:
             text = host.decode("latin-1") if request.scope else _plain_host(request.environ)
-            if not _valid_host(text):
+            valid = _host.fullmatch(text)
+            if valid is None or int(valid[2] or 0) > 65_535:
                 raise SecurityError(f"The Host {text!r} is not a valid host name.")
             if len(_valid_hosts) < 256:
                 _valid_hosts.add(host)

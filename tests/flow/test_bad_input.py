@@ -223,7 +223,20 @@ def test_an_unknown_method_is_a_405(strict: Flow, method: str) -> None:
 @few_doors
 @pytest.mark.parametrize(
     "host",
-    ["a b", "a/b", "a?b", "<script>", "a@b", "[::1", "a:b", "a:80:80", "h\u00e9", "a#b", "\\"],
+    [
+        "a b",
+        "a/b",
+        "a?b",
+        "<script>",
+        "a@b",
+        "[::1",
+        "a:b",
+        "a:80:80",
+        "h\u00e9",
+        "a#b",
+        "\\",
+        "a:65536",
+    ],
 )
 @pytest.mark.parametrize("trusted", [None, ["localhost"]])
 def test_a_bad_host_is_a_400(strict: Flow, host: str, trusted: list[str] | None) -> None:

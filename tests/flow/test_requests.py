@@ -284,6 +284,23 @@ def test_a_big_upload_is_spooled_to_disk_and_closed(flow: Flow, announced: bool)
 
 
 @few_doors
+def test_a_piece_may_end_soon_after_a_parts_head(flow: Flow) -> None:
+    flow.route("/", methods=["POST"])(
+        lambda: jsonify(len(request.files["f"].read()), request.form["a"])
+    )
+    kind = BOUNDARY + "Y" * 30
+    mark, content = b"--XX" + b"Y" * 30, b"x" * 600_000
+    field = b'\r\nContent-Disposition: form-data; name="a"\r\n\r\nfirst\r\n' + mark
+    head = b'\r\nContent-Disposition: form-data; name="f"; filename="f"\r\n\r\n'
+    for more in range(40):
+        sent = [mark + field + head + content[:more], content[more:] + b"\r\n" + mark + b"--\r\n"]
+        answer = pieces(flow, sent, content_type=kind)
+        assert answer.json == [600_000, "first"], more
+    sent = [mark + head, content + b"\r\n" + mark + field[:-36] + b"\r\n" + mark + b"--\r\n"]
+    assert pieces(flow, sent, content_type=kind).json == [600_000, "first"]
+
+
+@few_doors
 @pytest.mark.parametrize("announced", [True, False], ids=["length", "chunked"])
 def test_a_piece_may_end_anywhere_in_a_boundary(flow: Flow, announced: bool) -> None:
     flow.route("/", methods=["POST"])(
