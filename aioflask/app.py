@@ -38,6 +38,7 @@ from .scaffold import (
     F,
     Scaffold,
     T_teardown,
+    T_test,
     _endpoint_from_view_func,
     _sentinel,
     find_package,
@@ -115,9 +116,9 @@ class Flask(Scaffold):
     test_client_class: type[FlaskClient] | None = None
     test_cli_runner_class: type[FlaskCliRunner] | None = None
 
-    testing = ConfigAttribute[bool]("TESTING")
-    secret_key = ConfigAttribute[str | bytes | None]("SECRET_KEY")
-    permanent_session_lifetime = ConfigAttribute[timedelta](
+    testing: ConfigAttribute[bool] = ConfigAttribute("TESTING")
+    secret_key: ConfigAttribute[str | bytes | None] = ConfigAttribute("SECRET_KEY")
+    permanent_session_lifetime: ConfigAttribute[timedelta] = ConfigAttribute(
         "PERMANENT_SESSION_LIFETIME",
         lambda value: timedelta(seconds=value) if isinstance(value, int) else value,
     )
@@ -146,9 +147,9 @@ class Flask(Scaffold):
                 " os.path.abspath() of it."
             )
         self.instance_path = instance_path
-        self.config = self.make_config(instance_relative_config)
-        self.aborter = self.make_aborter()
-        self.json = self.json_provider_class(self)
+        self.config: Config = self.make_config(instance_relative_config)
+        self.aborter: Aborter = self.make_aborter()
+        self.json: JSONProvider = self.json_provider_class(self)
         self.url_build_error_handlers: list[
             Callable[[Exception, str, dict[str, t.Any]], str | None]
         ] = []
@@ -157,7 +158,7 @@ class Flask(Scaffold):
         self.template_context_processors[None].append(templating._default_template_ctx_processor)
         self.blueprints: dict[str, Blueprint] = {}
         self.extensions: dict[str, t.Any] = {}
-        self.url_map = self.url_map_class(host_matching=host_matching)
+        self.url_map: Map = self.url_map_class(host_matching=host_matching)
         self.subdomain_matching = subdomain_matching
         self._pools: list[Pool] = []  # the worker threads, a pool for each loop and purpose
         if self.has_static_folder:
@@ -313,9 +314,9 @@ class Flask(Scaffold):
         self.jinja_env.filters[name or f.__name__] = f
 
     @t.overload
-    def template_test(self, name: F) -> F: ...
+    def template_test(self, name: T_test) -> T_test: ...
     @t.overload
-    def template_test(self, name: str | None = None) -> Callable[[F], F]: ...
+    def template_test(self, name: str | None = None) -> Callable[[T_test], T_test]: ...
     @setupmethod
     def template_test(self, name: t.Any = None) -> t.Any:
         """Register the decorated function as a template test, under its name or another."""

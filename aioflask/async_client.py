@@ -16,12 +16,12 @@ from .exchange import NO_SESSION, PIECE, Exchange
 
 try:
     import httpx
-except ModuleNotFoundError as error:
+except ModuleNotFoundError as _error:
     raise ModuleNotFoundError(
         "The async test client stands on httpx, which is not installed. Install it:"
         " pip install httpx. (app.test_client() needs nothing more.)",
         name="httpx",
-    ) from error
+    ) from _error
 
 if t.TYPE_CHECKING:
     from anyio.abc import TaskGroup
@@ -132,7 +132,9 @@ class ASGITransport(httpx.AsyncBaseTransport):
         root_path: str = "",
         client: tuple[str, int] = ("127.0.0.1", 123),
     ) -> None:
-        self.app, self.root_path, self.client = app, root_path, client
+        self.app: ASGIApplication = app
+        self.root_path: str = root_path
+        self.client: tuple[str, int] = client
         self.raise_app_exceptions = raise_app_exceptions
         self._tasks: TaskGroup | None = None
         self._lifespan: _Lifespan | None = None

@@ -21,6 +21,7 @@ from .scaffold import (
     T_error_handler,
     T_teardown,
     T_template_context_processor,
+    T_test,
     T_url_defaults,
     T_url_value_preprocessor,
     _endpoint_from_view_func,
@@ -49,9 +50,9 @@ class BlueprintSetupState:
         self.options = options
         self.first_registration = first_registration
         subdomain: str | None = options.get("subdomain")
-        self.subdomain = blueprint.subdomain if subdomain is None else subdomain
+        self.subdomain: str | None = blueprint.subdomain if subdomain is None else subdomain
         url_prefix: str | None = options.get("url_prefix")
-        self.url_prefix = blueprint.url_prefix if url_prefix is None else url_prefix
+        self.url_prefix: str | None = blueprint.url_prefix if url_prefix is None else url_prefix
         self.name: str = options.get("name", blueprint.name)
         self.name_prefix: str = options.get("name_prefix", "")
         self.url_defaults: dict[str, t.Any] = {
@@ -252,9 +253,9 @@ class Blueprint(Scaffold):
         self.record_once(lambda state: state.app.add_template_filter(f, name))
 
     @t.overload
-    def app_template_test(self, name: F) -> F: ...
+    def app_template_test(self, name: T_test) -> T_test: ...
     @t.overload
-    def app_template_test(self, name: str | None = None) -> Callable[[F], F]: ...
+    def app_template_test(self, name: str | None = None) -> Callable[[T_test], T_test]: ...
     @setupmethod
     def app_template_test(self, name: t.Any = None) -> t.Any:
         """Register a template test, as `Flask.template_test` does."""

@@ -51,7 +51,8 @@ class BodyTooLarge(RequestEntityTooLarge):
     """
 
     def __init__(self, setting: str, limit: int) -> None:
-        self.setting, self.limit = setting, limit
+        self.setting: str = setting
+        self.limit: int = limit
         super().__init__(
             f"The request's body is larger than {limit:,} bytes, which is the limit of {setting}."
         )
@@ -63,13 +64,13 @@ class Body:
     __slots__ = ("_receive", "complete", "length", "loaded", "received", "request", "unread")
 
     def __init__(self, request: t.Any, receive: t.Any, length: bytes | None) -> None:
-        self.request = request
+        self.request: t.Any = request
         self._receive = receive
-        self.unread = b""
-        self.received = 0
-        self.length = int(length) if length is not None and length.isdigit() else None
+        self.unread: bytes = b""
+        self.received: int = 0
+        self.length: int | None = int(length) if length is not None and length.isdigit() else None
         """Bytes, as Content-Length says, or None."""
-        self.complete = self.length == 0
+        self.complete: bool = self.length == 0
         self.loaded: bytes | None = None
         """The whole body, once it was read ahead."""
 
@@ -225,7 +226,7 @@ class MultipartParser:
         self._writes: list[tuple[t.IO[bytes], bytes]] = []
         self.form: list[tuple[str, str]] = []
         self.files: list[tuple[str, FileStorage]] = []
-        self.to_write = 0
+        self.to_write: int = 0
         """Bytes of files that :meth:`write` has not written yet."""
 
     def feed(self, data: bytes) -> None:

@@ -40,6 +40,8 @@ if t.TYPE_CHECKING:
 
     Certificate: t.TypeAlias = ssl.SSLContext | tuple[str, str] | t.Literal["adhoc"]
 
+P = t.ParamSpec("P")
+T = t.TypeVar("T")
 F = t.TypeVar("F", bound=Callable[..., t.Any])
 
 
@@ -66,7 +68,7 @@ class ScriptInfo:
         self.create_app = create_app
         self.data: dict[t.Any, t.Any] = {}
         self.set_debug_flag = set_debug_flag
-        self.load_dotenv_defaults = get_load_dotenv(load_dotenv_defaults)
+        self.load_dotenv_defaults: bool = get_load_dotenv(load_dotenv_defaults)
         self._loaded_app: Flask | None = None
 
     def load_app(self) -> Flask:
@@ -98,7 +100,9 @@ class ScriptInfo:
         )
 
 
-pass_script_info = click.make_pass_decorator(ScriptInfo, ensure=True)
+def pass_script_info(f: Callable[t.Concatenate[ScriptInfo, P], T]) -> Callable[P, T]:
+    """Give the decorated command the :class:`ScriptInfo` as its first argument."""
+    return click.make_pass_decorator(ScriptInfo, ensure=True)(f)
 
 
 def create_app_from_environment() -> Flask:
@@ -207,7 +211,7 @@ def _installed(name: str) -> str | None:
         return None if name == "Flask" else "(not installed as a distribution)"
 
 
-version_option = click.Option(
+version_option: click.Option = click.Option(
     ["--version"],
     help="Show the versions of Python, aioflask and its parts.",
     expose_value=False,
@@ -436,13 +440,19 @@ def show_server_banner(debug: bool, app_import_path: str | None) -> None:
         click.echo(f" * Debug mode: {'on' if debug else 'off'}")
 
 
-class CertParamType(click.ParamType):  # type: ignore[type-arg]
+if t.TYPE_CHECKING:
+    _ParamType = click.ParamType[t.Any]
+else:
+    _ParamType = click.ParamType  # Older versions of click have no generic one.
+
+
+class CertParamType(_ParamType):
     """The type of ``--cert``: a file, the word 'adhoc', or the import of an SSLContext."""
 
     name = "path"
 
     def __init__(self) -> None:
-        self.path_type = click.Path(exists=True, dir_okay=False, resolve_path=True)
+        self.path_type: click.Path = click.Path(exists=True, dir_okay=False, resolve_path=True)
 
     def convert(
         self, value: t.Any, param: click.Parameter | None, ctx: click.Context | None
@@ -724,7 +734,7 @@ def routes_command(sort: str, all_methods: bool) -> None:
 
 # --- the command itself ----------------------------------------------------------------------
 
-cli = FlaskGroup(
+cli: FlaskGroup = FlaskGroup(
     name="aioflask",
     help="""\
 Run, inspect and extend an aioflask application.

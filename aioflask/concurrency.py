@@ -99,7 +99,8 @@ class Crossing:
     __slots__ = ("args", "context", "func")
 
     def __init__(self, func: t.Callable[..., t.Any], *args: t.Any) -> None:
-        self.func, self.args = func, args
+        self.func: t.Callable[..., t.Any] = func
+        self.args: tuple[t.Any, ...] = args
         self.context: Context | None = None
 
     def __await__(self) -> t.Generator[Crossing, t.Any, t.Any]:
@@ -125,13 +126,13 @@ class Job:
     __slots__ = ("error", "home", "load", "replies", "value", "waiter", "waiting", "work")
 
     def __init__(self, home: t.Any, work: t.Callable[[Job], t.Any]) -> None:
-        self.home = home
-        self.work = work
-        self.waiter = home.waiter()
+        self.home: t.Any = home
+        self.work: t.Callable[[Job], t.Any] = work
+        self.waiter: t.Any = home.waiter()
         self.replies: t.Any = None
         self.value: t.Any = None
         self.error: BaseException | None = None
-        self.waiting = False
+        self.waiting: bool = False
         self.load: _Load | None = None
 
     def run(self) -> None:
@@ -253,7 +254,9 @@ class Hop:
     __slots__ = ("args", "ctx", "func")
 
     def __init__(self, ctx: AppContext, func: t.Callable[..., t.Any], args: t.Any) -> None:
-        self.ctx, self.func, self.args = ctx, func, args
+        self.ctx: AppContext = ctx
+        self.func: t.Callable[..., t.Any] = func
+        self.args: t.Any = args
 
     def __await__(self) -> t.Generator[Hop, t.Any, t.Any]:
         return (yield self)
@@ -265,7 +268,9 @@ class InContext:
     __slots__ = ("args", "context", "func")
 
     def __init__(self, context: Context, func: t.Callable[..., t.Any], *args: t.Any) -> None:
-        self.context, self.func, self.args = context, func, args
+        self.context: Context = context
+        self.func: t.Callable[..., t.Any] = func
+        self.args: tuple[t.Any, ...] = args
 
     def __await__(self) -> t.Generator[t.Any, t.Any, t.Any]:
         run = self.context.run
@@ -361,8 +366,8 @@ class _Load:
     """How many jobs a pool has, counted from both sides."""
 
     def __init__(self) -> None:
-        self.active = 0
-        self.lock = threading.Lock()
+        self.active: int = 0
+        self.lock: threading.Lock = threading.Lock()
 
     def enter(self, limit: int) -> int:
         """Count one more, unless there are ``limit`` already, and return the number, else 0."""
@@ -385,9 +390,9 @@ class _Workers:
     def __init__(self, name: str, home: t.Any) -> None:
         self.name = name
         self.home = home
-        self.queue = Queue()
+        self.queue: t.Any = Queue()
         self.threads: list[threading.Thread] = []
-        self.working = _Load()
+        self.working: _Load = _Load()
         weakref.finalize(self, _left.append, (self.queue, self.threads)).atexit = False
 
     def start_thread(self) -> None:
@@ -420,9 +425,9 @@ class Pool(_Workers):
         home = AsyncioHome(loop) if loop else TrioHome(here())
         super().__init__(f"aioflask-{purpose}", home)
         self.purpose = purpose
-        self.size = max(1, size)
-        self.queue_size = max(0, queue_size)
-        self.load = _Load()
+        self.size: int = max(1, size)
+        self.queue_size: int = max(0, queue_size)
+        self.load: _Load = _Load()
         self.lanes: list[Lane] = []
 
     @property
@@ -436,7 +441,7 @@ class Pool(_Workers):
         return max(0, self.load.active - self.size)
 
     def submit(self, job: Job) -> None:
-        """Queue a job. :raises PoolFull: when the queue is full, before anything has happened."""
+        """Queue a job; :class:`PoolFull` if the queue is full, before anything has happened."""
         active = self.load.enter(self.size + self.queue_size)
         if not active:
             raise PoolFull
@@ -446,7 +451,7 @@ class Pool(_Workers):
         self.queue.put(job)
 
     async def run(self, work: t.Callable[[Job], T]) -> T:
-        """Run ``work(job)`` on a thread. :raises PoolFull: see :meth:`submit`."""
+        """Run ``work(job)`` on a thread; :class:`PoolFull` as :meth:`submit`."""
         job = Job(self.home, work)
         self.submit(job)
         return await job.outcome()  # type: ignore[no-any-return]
@@ -595,9 +600,11 @@ class LoopThread:
     """An event loop in a daemon thread: for the sync test client, WSGI servers and scripts."""
 
     def __init__(self) -> None:
-        self.loop = asyncio.new_event_loop()
-        self.home = AsyncioHome(self.loop)
-        self.thread = threading.Thread(target=self._main, name="aioflask-loop", daemon=True)
+        self.loop: asyncio.AbstractEventLoop = asyncio.new_event_loop()
+        self.home: AsyncioHome = AsyncioHome(self.loop)
+        self.thread: threading.Thread = threading.Thread(
+            target=self._main, name="aioflask-loop", daemon=True
+        )
         self.thread.start()
 
     def _main(self) -> None:

@@ -31,6 +31,7 @@ if t.TYPE_CHECKING:
 
 P = t.ParamSpec("P")
 T = t.TypeVar("T")
+T_after_request = t.TypeVar("T_after_request", bound=ft.AnyAfterRequestCallable)
 
 _sentinel: t.Any = object()
 
@@ -54,7 +55,7 @@ class _AppCtxGlobals:
         return self.__dict__.get(name, default)
 
     def pop(self, name: str, default: t.Any = _sentinel) -> t.Any:
-        """Remove an attribute and return its value. :raises KeyError: without a default."""
+        """Remove an attribute and return its value; KeyError if it and a default are missing."""
         if default is _sentinel:
             return self.__dict__.pop(name)
         return self.__dict__.pop(name, default)
@@ -146,7 +147,7 @@ class AppContext:
 
     @property
     def request(self) -> Request:
-        """The request. :raises RuntimeError: if there is none."""
+        """The request; RuntimeError if there is none."""
         if self._request is None:
             raise RuntimeError("There is no request in this context: it was made without one.")
         return t.cast("Request", self._request)
@@ -183,7 +184,7 @@ class AppContext:
                     " awaited, which happens after the URL is matched. A URL converter cannot"
                     " use a session that is opened by an 'async def' function."
                 )
-            session = interface.open_session(self.app, request)
+            session: t.Any = interface.open_session(self.app, request)
             if session is None:
                 session = interface.make_null_session(self.app)
             self._session_if_open = session
@@ -351,9 +352,7 @@ def has_app_context() -> bool:
     return _cv_app.get(None) is not None
 
 
-def after_this_request(
-    f: ft.AfterRequestCallable[t.Any],
-) -> ft.AfterRequestCallable[t.Any]:
+def after_this_request(f: T_after_request) -> T_after_request:
     """Call a function with the response of the current request; it returns the one to send.
 
     :raises RuntimeError: outside of a request.

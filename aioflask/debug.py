@@ -66,7 +66,9 @@ class Debugger:
 
     def __init__(self, app: ASGIApplication, evalex: bool = True) -> None:
         self.app = app
-        self.pages = werkzeug.debug.DebuggedApplication(_fail_again, evalex=evalex)
+        self.pages: werkzeug.debug.DebuggedApplication = werkzeug.debug.DebuggedApplication(
+            _fail_again, evalex=evalex
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a connection on; answer what fails, and what the debugger's own pages ask."""

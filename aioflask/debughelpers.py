@@ -40,7 +40,7 @@ class DebugFilesKeyError(KeyError, AssertionError):
     """In debug mode: a missing file of ``request.files``, with the likely reason."""
 
     def __init__(self, request: Request, key: str) -> None:
-        self.msg = (
+        self.msg: str = (
             f"request.files[{key!r}] does not exist: no file contents were transmitted, because"
             f" the request has the mimetype {request.mimetype!r} and not 'multipart/form-data'."
             ' Add enctype="multipart/form-data" to the <form>.'

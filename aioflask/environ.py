@@ -25,11 +25,11 @@ class LazyInput(io.RawIOBase):
         return True
 
     def read(self, size: int = -1) -> bytes:
-        """Read from the request\'s stream."""
+        """Read from the request's stream."""
         return self._request.stream.read(size)
 
     def readinto(self, buffer: t.Any) -> int:
-        """Fill a buffer from the request\'s stream, and return how many bytes that is."""
+        """Fill a buffer from the request's stream, and return how many bytes that is."""
         data = self.read(len(buffer))
         buffer[: len(data)] = data
         return len(data)

@@ -49,14 +49,18 @@ class Exchange:
         body: t.AsyncIterator[bytes],
         raise_app_exceptions: bool = True,
     ) -> None:
-        self.app, self.scope = app, scope
+        self.app: ASGIApplication = app
+        self.scope: Scope = scope
         self.raise_app_exceptions = raise_app_exceptions
         self.ahead: float = _AHEAD
         self.status: int | None = None
         self.headers: list[tuple[bytes, bytes]] = []
         self.pieces: deque[bytes] = deque()
         self.error: BaseException | None = None
-        self.begun = self.complete = self.disconnected = self.done = False
+        self.begun: bool = False
+        self.complete: bool = False
+        self.disconnected: bool = False
+        self.done: bool = False
         self._body, self._read = body, False
         self._changed = anyio.Event()
         self._cancellation = anyio.CancelScope()

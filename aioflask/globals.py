@@ -122,20 +122,22 @@ def _open(ctx: AppContext | None) -> SessionMixin:
     return session
 
 
-app_ctx = t.cast("AppContext", LocalProxy(_active, unbound_message=_no_app_msg))
+app_ctx: AppContext = t.cast("AppContext", LocalProxy(_active, unbound_message=_no_app_msg))
 """The active :class:`~aioflask.ctx.AppContext`."""
 
-request_ctx = t.cast("AppContext", LocalProxy(_active_request, unbound_message=_no_req_msg))
+request_ctx: AppContext = t.cast(
+    "AppContext", LocalProxy(_active_request, unbound_message=_no_req_msg)
+)
 """The active :class:`~aioflask.ctx.AppContext`, which must be handling a request."""
 
-current_app = t.cast("Flask", _AppProxy(lambda: _active().app))
+current_app: Flask = t.cast("Flask", _AppProxy(lambda: _active().app))
 """The application that handles the current request, command or ``app_context()``."""
 
-g = t.cast("_AppCtxGlobals", _GlobalsProxy(lambda: _active().g))
+g: _AppCtxGlobals = t.cast("_AppCtxGlobals", _GlobalsProxy(lambda: _active().g))
 """A namespace for the current request's, command's or ``app_context()``'s own data."""
 
-request = t.cast("Request", _RequestProxy(lambda: _active_request().request))
+request: Request = t.cast("Request", _RequestProxy(lambda: _active_request().request))
 """The current :class:`~aioflask.Request`."""
 
-session = t.cast("SessionMixin", _SessionProxy(lambda: _active_request().session))
+session: SessionMixin = t.cast("SessionMixin", _SessionProxy(lambda: _active_request().session))
 """The current user's session, a dict signed into a cookie. Reading it adds ``Vary: Cookie``."""

@@ -53,7 +53,9 @@ class ContextStream:
     def __init__(self, ctx: AppContext, source: t.Any) -> None:
         self.ctx = ctx
         self.source = source
-        self.started = self.done = self.pops = False
+        self.started: bool = False
+        self.done: bool = False
+        self.pops: bool = False
 
     def keep(self, ctx: AppContext) -> bool:
         """Take over the teardown of ``ctx``; False if that is not the stream's own context."""

@@ -30,7 +30,7 @@ def _find_errors_stream() -> t.TextIO:
     return sys.stderr
 
 
-wsgi_errors_stream = LocalProxy(_find_errors_stream)
+wsgi_errors_stream: LocalProxy[t.TextIO] = LocalProxy(_find_errors_stream)
 """The stream for error messages: ``wsgi.errors`` of a request that has an environ, else stderr.
 
 ``ext://aioflask.logging.wsgi_errors_stream`` names it in a logging configuration.

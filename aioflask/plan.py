@@ -51,7 +51,10 @@ class Group(t.NamedTuple):
     functions: tuple[Func, ...]
 
 
-def grouped(functions: t.Iterable[Func]) -> tuple[Group, ...]:
+Groups = tuple[Group, ...]
+
+
+def grouped(functions: t.Iterable[Func]) -> Groups:
     """Put neighbours of the same colour together, so that they cross together."""
     groups: list[Group] = []
     for function in functions:
@@ -113,35 +116,37 @@ class Plan:
             app.after_request_funcs,
             app.teardown_request_funcs,
         )
-        self.registries = [registry for registry in registries for _ in outward]
-        self.scopes = outward * len(registries)
-        self.lists = [f and f.copy() for f in map(dict.get, self.registries, self.scopes)]
-        self.of_context = app.teardown_appcontext_funcs
-        self.of_context_then = self.of_context.copy()
-        self.listeners = _listeners() if WalkSignal.in_use else None
+        self.registries: list[t.Any] = [registry for registry in registries for _ in outward]
+        self.scopes: tuple[str | None, ...] = outward * len(registries)
+        found = map(dict.get, self.registries, self.scopes)
+        self.lists: list[t.Any] = [f and f.copy() for f in found]
+        self.of_context: list[t.Any] = app.teardown_appcontext_funcs
+        self.of_context_then: list[t.Any] = self.of_context.copy()
+        self.listeners: list[set[t.Any]] | None = _listeners() if WalkSignal.in_use else None
 
-        def gather(registry: t.Any, scopes: t.Any, step: int = 1) -> tuple[Group, ...]:
+        def gather(registry: t.Any, scopes: t.Any, step: int = 1) -> Groups:
             return grouped(f for scope in scopes for f in registry.get(scope, ())[::step])
 
-        self.preprocessors = gather(app.url_value_preprocessors, inward)
-        self.before = gather(app.before_request_funcs, inward)
-        self.after = gather(app.after_request_funcs, outward, -1)
-        self.teardown_request = gather(app.teardown_request_funcs, outward, -1)
-        self.teardown_appcontext = grouped(app.teardown_appcontext_funcs[::-1])
-        self.view = app.view_functions.get(endpoint) if endpoint is not None else None
-        self.view_is_async = self.view is not None and iscoroutinefunction(self.view)
-        self.view_needs_thread = self.view is not None and needs_thread(self.view)
-        self.replaced = replaced_methods(app)
-        self.lazy_session = has_lazy_session(app)
-        self.begins = not self.lazy_session or bool(signals.appcontext_pushed.receivers)
-        self.tears_down = bool(
+        self.preprocessors: Groups = gather(app.url_value_preprocessors, inward)
+        self.before: Groups = gather(app.before_request_funcs, inward)
+        self.after: Groups = gather(app.after_request_funcs, outward, -1)
+        self.teardown_request: Groups = gather(app.teardown_request_funcs, outward, -1)
+        self.teardown_appcontext: Groups = grouped(app.teardown_appcontext_funcs[::-1])
+        self.view: Func | None = None if endpoint is None else app.view_functions.get(endpoint)
+        self.view_is_async: bool = self.view is not None and iscoroutinefunction(self.view)
+        self.view_needs_thread: bool = self.view is not None and needs_thread(self.view)
+        self.replaced: frozenset[str] = replaced_methods(app)
+        self.lazy_session: bool = has_lazy_session(app)
+        self.begins: bool = not self.lazy_session or bool(signals.appcontext_pushed.receivers)
+        self.tears_down: bool = bool(
             self.teardown_request
             or self.teardown_appcontext
             or any(signal.receivers for signal in OF_A_TEARDOWN)
             or self.replaced & {"do_teardown_request", "do_teardown_appcontext"}
         )
-        self.on_thread = self.view_needs_thread and concurrency.mode != "hop"
-        self.crosses = bool(self.on_thread or self.begins or self.replaced or self._mixes(app))
+        self.on_thread: bool = self.view_needs_thread and concurrency.mode != "hop"
+        crosses = self.on_thread or self.begins or self.replaced or self._mixes(app)
+        self.crosses: bool = bool(crosses)
 
     def _mixes(self, app: Flask) -> bool:
         groups = (

@@ -41,7 +41,7 @@ class Router:
             rule.endpoint for rule in url_map.iter_rules() if rule.defaults or rule.alias
         }
         self.paths: dict[str, dict[str, Found | None]] = {}
-        self.root = _Node()
+        self.root: _Node = _Node()
         top = url_map._matcher._root.static.get(url_map.default_subdomain or "")
         if top is not None and not url_map.host_matching:
             self.root = self._compile(top, [])

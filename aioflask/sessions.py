@@ -12,7 +12,7 @@ import time
 import typing as t
 import zlib
 from binascii import a2b_base64, b2a_base64
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Awaitable, Mapping, MutableMapping
 from datetime import UTC, datetime, timedelta
 from operator import attrgetter, itemgetter
 
@@ -35,11 +35,11 @@ class SessionMixin(MutableMapping[str, t.Any]):
     """What a session has beyond a dict; mix it into one to make a session of your own."""
 
     #: Whether the session is known to be new. An interface that cannot tell leaves it False.
-    new = False
+    new: bool = False
     #: Whether there is something to save. An interface that cannot tell leaves it True.
-    modified = True
+    modified: bool = True
     #: Whether the request has looked at the session; set by the context, adds ``Vary: Cookie``.
-    accessed = False
+    accessed: bool = False
 
     @property
     def permanent(self) -> bool:
@@ -62,12 +62,12 @@ class SecureCookieSession(CallbackDict[str, t.Any], SessionMixin):
     ``session.modified = True``.
     """
 
-    modified = False
+    modified: bool = False
 
     def __init__(self, initial: Mapping[str, t.Any] | None = None) -> None:
         # PERF: CallbackDict's own methods, for two calls of a request, would be five calls more.
         super(CallbackDict, self).__init__(() if initial is None else initial)
-        self.on_update = _mark_modified
+        self.on_update: t.Callable[[t.Any], None] | None = _mark_modified
 
     def __setitem__(self, key: str, value: t.Any) -> None:
         if self.on_update is _mark_modified:
@@ -87,8 +87,9 @@ class NullSession(SecureCookieSession):
             " python -c 'import secrets; print(secrets.token_hex())'"
         )
 
-    __setitem__ = __delitem__ = clear = pop = popitem = _fail
-    update = setdefault = __ior__ = _fail
+    if not t.TYPE_CHECKING:  # For type checkers they stay a dict's.
+        __setitem__ = __delitem__ = clear = pop = popitem = _fail
+        update = setdefault = __ior__ = _fail
     del _fail
 
 
@@ -155,16 +156,20 @@ class SessionInterface:
             session.permanent and app.config["SESSION_REFRESH_EACH_REQUEST"]
         )
 
-    def open_session(self, app: Flask, request: Request) -> SessionMixin | None:
+    def open_session(
+        self, app: Flask, request: Request
+    ) -> SessionMixin | Awaitable[SessionMixin | None] | None:
         """Load the session of a request; None means that sessions are not available."""
         raise NotImplementedError(f"{type(self).__name__} has no open_session(...) yet.")
 
-    def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
+    def save_session(
+        self, app: Flask, session: SessionMixin, response: Response
+    ) -> Awaitable[None] | None:
         """Store the session and put its cookie on the response."""
         raise NotImplementedError(f"{type(self).__name__} has no save_session(...) yet.")
 
 
-session_json_serializer = TaggedJSONSerializer()
+session_json_serializer: TaggedJSONSerializer = TaggedJSONSerializer()
 
 
 def _lazy_sha1(string: bytes = b"") -> t.Any:
@@ -288,7 +293,7 @@ class SecureCookieSessionInterface(SessionInterface):
     """
 
     salt = "cookie-session"
-    digest_method = staticmethod(_lazy_sha1)
+    digest_method: t.Any = staticmethod(_lazy_sha1)
     key_derivation = "hmac"
     #: JSON with tags for tuples, bytes, dates, UUIDs and Markup.
     serializer: t.Any = session_json_serializer

@@ -18,7 +18,7 @@ F = t.TypeVar("F", bound=t.Callable[..., t.Any])
 class WalkSignal(NamedSignal):
     """A signal that the walk sends, to receivers of either colour."""
 
-    in_use = False
+    in_use: bool = False
     """Whether any of these signals ever had a receiver. PERF: one look instead of seven."""
 
     def connect(self, receiver: F, sender: t.Any = ANY, weak: bool = True) -> F:
@@ -57,27 +57,35 @@ def _plain(name: str, doc: str) -> NamedSignal:
 
 
 # Sent by the walk: receivers may be `def` or `async def`.
-request_started = _walked(
+request_started: NamedSignal = _walked(
     "request-started", "A request's context is active and its hooks have not run yet."
 )
-request_finished = _walked(
+request_finished: NamedSignal = _walked(
     "request-finished", "The response is made and about to be sent. Value: response."
 )
-request_tearing_down = _walked(
+request_tearing_down: NamedSignal = _walked(
     "request-tearing-down", "A request ends, whether or not it failed. Value: exc, or None."
 )
-got_request_exception = _walked(
+got_request_exception: NamedSignal = _walked(
     "got-request-exception", "No handler took an exception of a request. Value: exception."
 )
-appcontext_tearing_down = _walked(
+appcontext_tearing_down: NamedSignal = _walked(
     "appcontext-tearing-down", "An application context ends. Value: exc, or None."
 )
 
 # Sent inside plain calls: receivers are `def`.
-template_rendered = _plain("template-rendered", "Values: template and context, after rendering.")
-before_render_template = _plain(
+template_rendered: NamedSignal = _plain(
+    "template-rendered", "Values: template and context, after rendering."
+)
+before_render_template: NamedSignal = _plain(
     "before-render-template", "Values: template and context, which may still be changed."
 )
-appcontext_pushed = _plain("appcontext-pushed", "An application context has become active.")
-appcontext_popped = _plain("appcontext-popped", "An application context is no longer active.")
-message_flashed = _plain("message-flashed", "Values: message and category, given to flash().")
+appcontext_pushed: NamedSignal = _plain(
+    "appcontext-pushed", "An application context has become active."
+)
+appcontext_popped: NamedSignal = _plain(
+    "appcontext-popped", "An application context is no longer active."
+)
+message_flashed: NamedSignal = _plain(
+    "message-flashed", "Values: message and category, given to flash()."
+)

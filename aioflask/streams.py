@@ -32,6 +32,7 @@ class ThreadStream(Job):
     """An async iterator over a plain iterable, which a thread of the "stream" pool iterates."""
 
     __slots__ = ("_asked", "_buffer", "_close", "_closed", "_finished", "_iterable", "_room")
+    error: BaseException | None
 
     def __init__(
         self, home: t.Any, iterable: t.Iterable[t.Any], context: Context, close: t.Any
@@ -40,7 +41,7 @@ class ThreadStream(Job):
         self._iterable = iterable
         self._close = close
         self._buffer: deque[t.Any] = deque()
-        self.waiter = home.waiter(cancellable=True)
+        self.waiter: t.Any = home.waiter(cancellable=True)
         self._room = threading.Semaphore(BUFFER)
         self._asked: Crossing | None = None
         self._closed = self._finished = False
@@ -129,7 +130,7 @@ class Client:
     """
 
     def __init__(self, request: Request, send: t.Any) -> None:
-        self.gone = False
+        self.gone: bool = False
         self._send = send
         self._receive = request._receive
         self._task: asyncio.Task[None] | None = None

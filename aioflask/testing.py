@@ -193,10 +193,10 @@ class FlaskClient(werkzeug.test.Client):
 
     def __init__(self, *args: t.Any, **kwargs: t.Any) -> None:
         super().__init__(*args, **kwargs)
-        self.preserve_context = False
+        self.preserve_context: bool = False
         self._new_contexts: list[t.ContextManager[t.Any]] = []
         self._context_stack = contextlib.ExitStack()
-        self.environ_base = {
+        self.environ_base: dict[str, t.Any] = {
             "REMOTE_ADDR": "127.0.0.1",
             "HTTP_USER_AGENT": f"Werkzeug/{importlib.metadata.version('werkzeug')}",
         }
@@ -312,7 +312,7 @@ class FlaskClient(werkzeug.test.Client):
             environ["werkzeug.debug.preserve_context"] = self._new_contexts.append
         return environ
 
-    def __enter__(self) -> FlaskClient:
+    def __enter__(self) -> t.Self:
         if self.preserve_context:
             raise RuntimeError(
                 "Cannot nest client invocations: this client's 'with' block was entered twice."

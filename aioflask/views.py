@@ -6,7 +6,7 @@ Source: https://flask.palletsprojects.com/en/stable/views/.
 from __future__ import annotations
 
 import typing as t
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 
 from werkzeug.exceptions import MethodNotAllowed
 
@@ -14,7 +14,9 @@ from . import typing as ft
 from .concurrency import iscoroutinefunction, run_sync
 from .globals import current_app, request
 
-http_method_funcs = frozenset(("get", "post", "head", "options", "delete", "put", "trace", "patch"))
+http_method_funcs: frozenset[str] = frozenset(
+    ("get", "post", "head", "options", "delete", "put", "trace", "patch")
+)
 
 
 class View:
@@ -42,12 +44,13 @@ class View:
     init_every_request: t.ClassVar[bool] = True
     """Make an instance for each request; False shares one, which must then keep no data of any."""
 
-    # For type checkers: a subclass takes the URL's variables and may be `async def`.
-    dispatch_request: Callable[..., t.Any]
+    if t.TYPE_CHECKING:  # A subclass takes the URL's variables and may be `async def`.
+        dispatch_request: Callable[..., ft.ResponseReturnValue | Awaitable[ft.ResponseReturnValue]]
+    else:
 
-    def dispatch_request(self) -> ft.ResponseReturnValue:  # type: ignore[no-redef]
-        """Answer the request; the URL's variables come as keywords."""
-        raise NotImplementedError(f"{type(self).__name__} must define dispatch_request().")
+        def dispatch_request(self) -> ft.ResponseReturnValue:
+            """Answer the request; the URL's variables come as keywords."""
+            raise NotImplementedError(f"{type(self).__name__} must define dispatch_request().")
 
     @classmethod
     def _is_async(cls) -> bool:
@@ -99,6 +102,8 @@ class MethodView(View):
 
         app.add_url_rule("/notes/<int:id>", view_func=NoteAPI.as_view("note"))
     """
+
+    methods: t.ClassVar[Collection[str] | None]
 
     def __init_subclass__(cls, **kwargs: t.Any) -> None:
         super().__init_subclass__(**kwargs)

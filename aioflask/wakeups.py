@@ -35,7 +35,7 @@ class AsyncioHome:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self.posts: deque[tuple[t.Any, t.Any]] = deque()
-        self.scheduled = False
+        self.scheduled: bool = False
 
     @property
     def is_closed(self) -> bool:
@@ -197,4 +197,4 @@ class LockQueue(SimpleQueue[t.Any]):
         """Nothing is held."""
 
 
-Queue = EventQueue if hasattr(os, "eventfd") else LockQueue
+Queue: type[EventQueue | LockQueue] = EventQueue if hasattr(os, "eventfd") else LockQueue

@@ -12,9 +12,9 @@ import types
 import typing as t
 from http import HTTPStatus
 
-from werkzeug.datastructures import Headers, ImmutableMultiDict
+from werkzeug.datastructures import Headers, ImmutableMultiDict, MultiDict
 from werkzeug.datastructures.mixins import ImmutableHeadersMixin
-from werkzeug.exceptions import BadRequest
+from werkzeug.exceptions import BadRequest, HTTPException
 from werkzeug.formparser import FormDataParser
 from werkzeug.http import HTTP_STATUS_CODES
 from werkzeug.sansio.http import parse_cookie
@@ -47,6 +47,7 @@ if t.TYPE_CHECKING:
 
 T = t.TypeVar("T")
 Scope = t.MutableMapping[str, t.Any]
+Chunk = str | bytes
 
 
 class lazy(t.Generic[T]):
@@ -59,13 +60,13 @@ class lazy(t.Generic[T]):
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
 
-    @t.overload
-    def __get__(self, obj: None, owner: type) -> lazy[T]: ...
-    @t.overload
-    def __get__(self, obj: object, owner: type) -> T: ...
-    def __get__(self, obj: object | None, owner: type) -> lazy[T] | T:
+    if t.TYPE_CHECKING:  # What is assigned lies on the instance, and wins.
+
+        def __set__(self, obj: object, value: T) -> None: ...
+
+    def __get__(self, obj: object | None, owner: type) -> T:
         if obj is None:
-            return self
+            return self  # type: ignore[return-value]
         value = self.func(obj)
         setattr(obj, self.name, value)
         return value
@@ -98,7 +99,7 @@ class Request(_WerkzeugRequest):
     """The rule that matched, or None."""
     view_args: dict[str, t.Any] | None = None
     """The converted variables of the URL, or None if nothing matched."""
-    routing_exception: t.Any = None
+    routing_exception: HTTPException | None = None
     """The exception that the view's place takes if no rule matched: a 404, 405 or a redirect."""
 
     scope: Scope | None = None
@@ -164,7 +165,7 @@ class Request(_WerkzeugRequest):
         return str(self._scope.get("scheme", "http"))
 
     @lazy
-    def server(self) -> t.Any:
+    def server(self) -> tuple[str, int | None] | None:
         """``(host, port)`` of the server, ``(path, None)`` for a socket, or None."""
         server = self._scope.get("server")
         return tuple(server) if server else None
@@ -216,10 +217,10 @@ class Request(_WerkzeugRequest):
         return environ
 
     @lazy
-    def args(self) -> t.Any:
+    def args(self) -> MultiDict[str, str]:
         """What the query string says; see `parse_pairs` for invalid input."""
         pairs = parse_pairs(self.query_string.decode("utf-8", "replace"))
-        return multidict(self.parameter_storage_class, pairs)
+        return multidict(self.parameter_storage_class, pairs)  # type: ignore[no-any-return]
 
     @lazy
     def cookies(self) -> ImmutableMultiDict[str, str]:
@@ -246,7 +247,7 @@ class Request(_WerkzeugRequest):
 
     @property
     def max_form_memory_size(self) -> int | None:
-        """Bytes that a field of a form may have; by default ``MAX_FORM_MEMORY_SIZE``."""
+        """Bytes that a field of a multipart form may have; by default ``MAX_FORM_MEMORY_SIZE``."""
         inherited = super().max_form_memory_size
         return self._limit("max_form_memory_size", "MAX_FORM_MEMORY_SIZE", inherited)
 
@@ -440,8 +441,8 @@ class Request(_WerkzeugRequest):
     def on_json_loading_failed(self, e: ValueError | None) -> t.Any:
         """Answer a body that is not JSON; ``e`` is None if the content type is not.
 
-        :raises BadRequest: 400, which in debug says what is wrong with it.
-        :raises UnsupportedMediaType: 415.
+        :raises BadRequest: a 400, which in debug says what is wrong with it.
+        :raises UnsupportedMediaType: a 415.
         """
         try:
             return super().on_json_loading_failed(e)
@@ -615,14 +616,14 @@ class Response(_WerkzeugResponse):
 
     def __init__(
         self,
-        response: t.Any = None,
+        response: Chunk | t.Iterable[Chunk] | t.AsyncIterable[Chunk] | None = None,
         status: int | str | HTTPStatus | None = None,
-        headers: t.Any = None,
+        headers: t.Mapping[str, str | t.Iterable[str]] | t.Iterable[tuple[str, str]] | None = None,
         mimetype: str | None = None,
         content_type: str | None = None,
         direct_passthrough: bool = False,
     ) -> None:
-        kind = type(response)
+        kind: t.Any = type(response)
         if (
             (kind is str or kind is bytes)
             and headers is None
@@ -630,7 +631,7 @@ class Response(_WerkzeugResponse):
             and not direct_passthrough
             and self._lazy_init
         ):
-            self._plain = response.encode() if kind is str else response
+            self._plain = response.encode() if kind is str else response  # type: ignore[assignment, union-attr]
             if status is None:
                 status = self.default_status
                 # PERF: the class says what most responses have.
@@ -647,13 +648,13 @@ class Response(_WerkzeugResponse):
                     self._type = _content_types.get(mimetype) or _content_type(mimetype)
         else:
             if kind is types.CoroutineType:
-                response.close()
+                response.close()  # type: ignore[union-attr]
                 raise TypeError(_never_awaited(response))
-            super().__init__(response, status, headers, mimetype, content_type, direct_passthrough)
+            super().__init__(response, status, headers, mimetype, content_type, direct_passthrough)  # type: ignore[arg-type]
 
     # Werkzeug sets these three on the instance, and what it sets there wins.
 
-    headers = t.cast(Headers, _HeadersOnDemand())
+    headers: Headers = t.cast(Headers, _HeadersOnDemand())
 
     @lazy
     def response(self) -> t.Any:

@@ -154,7 +154,8 @@ def test_the_url_is_matched_at_the_first_push_alone(app: Flask) -> None:
         with ctx:
             assert ctx.request.url_rule is rule
     with app.test_request_context("/nowhere") as ctx:
-        assert ctx.request.routing_exception.code == 404
+        error = ctx.request.routing_exception
+        assert error is not None and error.code == 404
 
 
 @pytest.mark.usefixtures("nothing_is_left")

@@ -13,11 +13,16 @@ import doctest
 import inspect
 import re
 import sys
+import weakref
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from blinker import NamedSignal
+
+from aioflask import signals
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -45,6 +50,23 @@ def run(code: str, page: Path, line: int, namespace: dict[str, object]) -> None:
         asyncio.run(outcome)
 
 
+@contextmanager
+def signals_restored() -> Iterator[None]:
+    """Disconnect at the end what was connected meanwhile: a page's receivers are for its apps."""
+    known = [each for each in vars(signals).values() if isinstance(each, NamedSignal)]
+    before = {signal: set(signal.receivers) for signal in known}
+    try:
+        yield
+    finally:
+        for signal in known:
+            for key in set(signal.receivers) - before[signal]:
+                receiver = signal.receivers[key]
+                if isinstance(receiver, weakref.ref):
+                    receiver = receiver()
+                if receiver is not None:
+                    signal.disconnect(receiver)
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_python_block_runs(
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -58,8 +80,9 @@ def test_every_python_block_runs(
     module.__file__ = str(tmp_path / f"{name}.py")
     monkeypatch.setitem(sys.modules, name, module)
     monkeypatch.chdir(tmp_path)
-    for line, block in code:
-        run(block, page, line, vars(module))
+    with signals_restored():
+        for line, block in code:
+            run(block, page, line, vars(module))
 
 
 def test_a_failing_block_names_its_page_and_line(tmp_path: Path) -> None:

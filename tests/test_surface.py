@@ -103,3 +103,17 @@ def test_public_methods_that_flask_has_plain_are_plain() -> None:
         for part in name.split("."):
             thing = inspect.getattr_static(thing, part)
         assert not inspect.iscoroutinefunction(getattr(thing, "__func__", thing)), key
+
+
+def test_every_test_that_the_page_names_exists() -> None:
+    sources = [path.read_text("utf-8") for path in TESTS.rglob("test_*.py")]
+    named = set(re.findall(r"`(test_\w+)`", PAGE))
+    missing = {name for name in named if not any(f"def {name}(" in text for text in sources)}
+    assert named and not missing
+
+
+def test_every_difference_names_its_test() -> None:
+    part = PAGE.partition("## What differs")[2].partition("### Messages")[0]
+    entries = [entry for entry in part.split("\n\n") if entry.startswith("**")]
+    assert len(entries) > 20
+    assert [entry[:60] for entry in entries if not re.search(r"`test_\w+`\s*$", entry)] == []

@@ -32,7 +32,7 @@ class JSONTag:
     """The tag. An empty one writes the value without a tag, after tagging what is inside."""
 
     def __init__(self, serializer: TaggedJSONSerializer) -> None:
-        self.serializer = serializer
+        self.serializer: TaggedJSONSerializer = serializer
 
     def check(self, value: t.Any) -> bool:
         """Tell whether this tag writes ``value``."""
@@ -93,7 +93,8 @@ class PassDict(_OfType):
 class TagTuple(_OfType):
     """A tuple, as a list."""
 
-    key, type = " t", tuple
+    key = " t"
+    type = tuple
 
     def to_python(self, value: t.Any) -> t.Any:
         return tuple(value)
@@ -103,13 +104,16 @@ class PassList(_OfType):
     """A list: its items are tagged."""
 
     type = list
-    tag = _OfType.to_json
+
+    def tag(self, value: t.Any) -> t.Any:
+        return [self.serializer.tag(item) for item in value]
 
 
 class TagBytes(_OfType):
     """Bytes, in base64."""
 
-    key, type = " b", bytes
+    key = " b"
+    type = bytes
 
     def to_json(self, value: t.Any) -> t.Any:
         return b64encode(value).decode("ascii")
@@ -136,7 +140,8 @@ class TagMarkup(JSONTag):
 class TagUUID(_OfType):
     """A UUID, in hexadecimal."""
 
-    key, type = " u", UUID
+    key = " u"
+    type = UUID
 
     def to_json(self, value: t.Any) -> t.Any:
         return value.hex
@@ -148,7 +153,8 @@ class TagUUID(_OfType):
 class TagDateTime(_OfType):
     """A datetime, as an HTTP date: in UTC and to the second."""
 
-    key, type = " d", datetime
+    key = " d"
+    type = datetime
 
     def to_json(self, value: t.Any) -> t.Any:
         return http_date(value)

@@ -561,11 +561,11 @@ def test_a_foreign_session_interface_is_opened_before_and_saved_after(
             log.append(f"save {session['n']}")
 
     class Async(SessionInterface):
-        async def open_session(self, app: Any, request: Any) -> Any:  # type: ignore[override]
+        async def open_session(self, app: Any, request: Any) -> Any:
             await anyio.sleep(0)
             return Plain.open_session(self, app, request)  # type: ignore[arg-type]
 
-        async def save_session(self, app: Any, session: Any, response: Any) -> None:  # type: ignore[override]
+        async def save_session(self, app: Any, session: Any, response: Any) -> None:
             await anyio.sleep(0)
             Plain.save_session(self, app, session, response)  # type: ignore[arg-type]
 

@@ -62,7 +62,7 @@ async def load() -> str:
         (lambda: {1, 2}, ["of type set", "'view'"]),
         (lambda: ("a", 1, 2, 3), ["a tuple of 4", "(body, status, headers)"]),
         (lambda: load(), ["never awaited", "right: async def view(): return await load()"]),
-        (lambda: Response(load()), ["load() was called but never awaited", "await load(...)"]),
+        (lambda: Response(load()), ["load() was called but never awaited", "await load(...)"]),  # type: ignore[arg-type]
         (lambda: make_response(load()), ["never awaited"]),
         (lambda: (load(), 201), ["never awaited"]),
     ],
@@ -91,7 +91,7 @@ def test_the_view_is_named(flow: Flow) -> None:
 def test_an_after_hook_that_returns_nothing(flow: Flow) -> None:
     flow.app.testing = True
 
-    def forgets(response: Response) -> None:
+    def forgets(response: Response) -> Any:
         pass
 
     flow.app.after_request(flow.paint(forgets))
