@@ -91,6 +91,11 @@ if not t.TYPE_CHECKING:
                 return version("aioflask")
             except PackageNotFoundError:  # a checkout on the path, not installed
                 return "0+unknown"
+        if name == "cli":
+            # COMPAT: an attribute without an import of its own, yet not loaded before its use.
+            from importlib import import_module
+
+            return import_module("aioflask.cli")
         raise AttributeError(
             f"module {__name__!r} has no attribute {name!r}", name=name, obj=sys.modules[__name__]
         )

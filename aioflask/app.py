@@ -24,12 +24,12 @@ from werkzeug.utils import cached_property
 from werkzeug.utils import redirect as _redirect
 from werkzeug.wsgi import get_host
 
-from . import lifespan, plan, templating, walk
+from . import lifespan, plan, responses, templating, walk
 from . import typing as ft
 from .concurrency import async_to_sync, complete, iscoroutinefunction, on_loop
 from .config import Config, ConfigAttribute
 from .ctx import AppContext, RequestContext, _AppCtxGlobals
-from .globals import _active_request, _cv_app, g, request, session
+from .globals import _active_request, _cv_app, _request_context, g, request, session
 from .helpers import get_debug_flag, get_flashed_messages
 from .json.provider import DefaultJSONProvider, JSONProvider
 from .logging import create_logger
@@ -120,7 +120,7 @@ class Flask(Scaffold):
     secret_key: ConfigAttribute[str | bytes | None] = ConfigAttribute("SECRET_KEY")
     permanent_session_lifetime: ConfigAttribute[timedelta] = ConfigAttribute(
         "PERMANENT_SESSION_LIFETIME",
-        lambda value: timedelta(seconds=value) if isinstance(value, int) else value,
+        lambda v: v if issubclass(type(v), timedelta | None) else timedelta(seconds=v),
     )
 
     _got_first_request = False
@@ -473,7 +473,7 @@ class Flask(Scaffold):
         `BuildError` unless `handle_url_build_error` has an answer.
         https://flask.palletsprojects.com/en/stable/api/#flask.Flask.url_for
         """
-        ctx = _cv_app.get(None)
+        ctx = _request_context() or _cv_app.get(None)
         adapter = self.create_url_adapter(None) if ctx is None else ctx.url_adapter
         in_request = ctx is not None and ctx.has_request
         if in_request and endpoint[:1] == ".":
@@ -601,8 +601,7 @@ class Flask(Scaffold):
             return
         request = self.request_class.from_scope(scope, receive)
         ctx = AppContext(self, request=request)
-        outer = _cv_app.get(None)
-        if outer is not None and outer.app is self:
+        if "aioflask.inherits" in scope and (outer := _cv_app.get(None)) and outer.app is self:
             ctx._outer = outer
         token = _cv_app.set(ctx)
         ctx._tokens = [token]
@@ -613,13 +612,16 @@ class Flask(Scaffold):
                 if needs.crosses:
                     response = await walk.cross(ctx)
                 else:
+                    failure = None  # Answered below, where sys.exc_info() is empty.
                     try:
                         response = await walk.full_dispatch_request(ctx)
                     except BaseException as error:
-                        response = await walk.fail(ctx, error)
-                    else:
-                        if needs.tears_down or response._plain is None or request._leaves_something:
-                            await walk.end(ctx, None, response)
+                        failure = error
+                    if failure is not None:
+                        response = await walk.fail(ctx, failure)
+                        failure = None  # Its traceback holds this frame.
+                    elif needs.tears_down or response._plain is None or request._leaves_something:
+                        await walk.end(ctx, None, response)
             finally:
                 ctx._tokens.pop()
                 _cv_app.reset(token)
@@ -691,7 +693,7 @@ class Flask(Scaffold):
 
         https://flask.palletsprojects.com/en/stable/api/#flask.Flask.make_response
         """
-        return walk.make_response(self._own_context(), rv)
+        return responses.make_response(self._own_context(), rv)
 
     def make_default_options_response(self) -> Response:
         """Make the answer to an OPTIONS request that no view handles."""

@@ -114,6 +114,12 @@ def _take_over() -> None:
     sys.modules["flask"] = aioflask
     sys.meta_path.insert(0, _Alias())
     sys.meta_path.append(_Metadata())
+    # COMPAT: extensions compare it with Flask's releases.
+    vars(aioflask)["__version__"] = importlib.metadata.version("flask")
+    # COMPAT: these are attributes of Flask without an import of their own.
+    for name in ("flask.sansio", *_SANSIO):
+        importlib.import_module(name)
+    vars(aioflask.app)["App"] = aioflask.Flask  # What Flask has without WSGI, a class of its own.
 
 
 _take_over()

@@ -74,6 +74,12 @@ class Body:
         self.loaded: bytes | None = None
         """The whole body, once it was read ahead."""
 
+    def check_size(self) -> None:
+        """Refuse what is over ``request.max_content_length``: announced, or here already."""
+        size = max(self.length or 0, self.received)
+        if size and (limit := self.request.max_content_length) is not None and size > limit:
+            raise BodyTooLarge("MAX_CONTENT_LENGTH", limit)
+
     def check_announced(self, limit: int | None, setting: str) -> None:
         """Refuse by Content-Length, before the client has sent anything."""
         if limit is not None and self.length is not None and self.length > limit:
@@ -116,7 +122,7 @@ class Body:
         if self.complete:
             return await self.read_piece()
         limit = self.request.max_body_memory
-        self.check_announced(self.request.max_content_length, "MAX_CONTENT_LENGTH")
+        self.check_size()
         self.check_announced(limit, "MAX_BODY_MEMORY")
         pieces: list[bytes] = []
         size = 0
@@ -219,6 +225,7 @@ class MultipartParser:
             boundary, request.max_form_memory_size, max_parts=request.max_form_parts
         )
         self._mark = b"--" + boundary
+        self._whole = len(self._mark) + 4  # Two dashes, or none, and the line's end.
         self._held = b""
         self._part: Field | File | None = None
         self._field: list[bytes] = []
@@ -235,9 +242,8 @@ class MultipartParser:
             piece = self._held + data[start : start + PIECE]
             # Werkzeug's decoder takes the CR before a boundary for data if what follows the
             # boundary is not there yet, so an incomplete boundary waits for the next piece.
-            mark = piece.rfind(self._mark)
             end = len(piece)
-            if mark >= 0 and end - mark < len(self._mark) + 4:
+            while (mark := piece.rfind(self._mark, 0, end)) >= 0 and end < mark + self._whole:
                 end = max(0, mark - 2)
             self._held = piece[end:]
             self._decode(piece[:end])
@@ -273,8 +279,12 @@ class MultipartParser:
     def _begin(self, part: Field | File) -> None:
         self._part, self._field, self._field_size = part, [], 0
         if isinstance(part, File):
-            length, kind = self._request.content_length, part.headers.get("content-type")
-            stream = self._request._get_file_stream(length, kind, part.filename, _length(part))
+            stream = self._request._get_file_stream(
+                total_content_length=self._request.content_length,
+                content_type=part.headers.get("content-type"),
+                filename=part.filename,
+                content_length=_length(part),
+            )
             storage = FileStorage(stream, part.filename, part.name, headers=part.headers)
             self.files.append((part.name, storage))
 
@@ -347,9 +357,9 @@ def parse_loaded(request: Request, data: bytes) -> MultipartParser:
     return parser
 
 
-def _length(part: File) -> int | None:
+def _length(part: File) -> int:
     length = part.headers.get("content-length", "")
-    return int(length) if length.isascii() and length.isdigit() else None
+    return int(length) if length.isascii() and length.isdigit() else 0
 
 
 def _text(headers: Headers, data: bytes) -> str:

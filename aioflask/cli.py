@@ -162,9 +162,19 @@ def _without_appcontext(f: Callable[..., t.Any]) -> Callable[..., t.Any]:
     return update_wrapper(command, f)
 
 
-class AppGroup(click.Group):
+class _Awaiting(click.Command):
+    """Stands behind `click.Group`, which hands on the function that it was made of."""
+
+    def __init__(self, *args: t.Any, **kwargs: t.Any) -> None:
+        if kwargs.get("callback") is not None:
+            kwargs["callback"] = _without_appcontext(kwargs["callback"])
+        super().__init__(*args, **kwargs)
+
+
+class AppGroup(click.Group, _Awaiting):
     """A click group whose commands run in the app's context and may be ``async def``.
 
+    Its own function may be ``async def`` as well.
     https://flask.palletsprojects.com/en/stable/api/#flask.cli.AppGroup
     """
 
@@ -376,7 +386,11 @@ class FlaskGroup(AppGroup):
             return command
         try:
             app = ctx.ensure_object(ScriptInfo).load_app()
-        except NoAppException as error:
+        except Exception as error:
+            if ctx.resilient_parsing:  # A shell completes the line: nobody wants to read it there.
+                return None
+            if not isinstance(error, NoAppException):
+                raise
             _show_error(error.format_message())
             return None
         # Parameter callbacks of the app's commands may want current_app.
@@ -390,10 +404,9 @@ class FlaskGroup(AppGroup):
         names = set(super().list_commands(ctx))
         try:
             names.update(ctx.ensure_object(ScriptInfo).load_app().cli.list_commands(ctx))
-        except NoAppException as error:
-            _show_error(error.format_message())
-        except Exception:
-            _show_error(traceback.format_exc())
+        except Exception as error:
+            if not ctx.resilient_parsing:
+                _show_error(_told(error))
         return sorted(names)
 
     def make_context(
@@ -421,6 +434,12 @@ class FlaskGroup(AppGroup):
             _env_file_option.handle_parse_result(ctx, {}, [])
             _app_option.handle_parse_result(ctx, {}, [])
         return super().parse_args(ctx, args)
+
+
+def _told(error: Exception) -> str:
+    """Why there is no app: the message that says what to do, or the traceback of another error."""
+    message = error.format_message() if isinstance(error, NoAppException) else ""
+    return message or traceback.format_exc()
 
 
 def _show_error(text: str) -> None:
@@ -635,8 +654,7 @@ def _load_or_report(info: ScriptInfo) -> t.Any:
     except Exception as error:
         if not reloader.is_restart():
             raise
-        message = error.format_message() if isinstance(error, NoAppException) else ""
-        text = message or traceback.format_exc()
+        text = _told(error)
         _show_error(text)
         return _broken_app(text)
 

@@ -248,6 +248,16 @@ def step_in(context: Context, coro: t.Coroutine[t.Any, t.Any, T], job: t.Any) ->
 # --- one context on the loop -------------------------------------------------------------------
 
 
+def _raising(error: BaseException, func: t.Callable[..., t.Any], *args: t.Any) -> t.Any:
+    """Call a function while an exception is being handled, for ``sys.exc_info()`` and logging."""
+    traceback = error.__traceback__
+    try:
+        raise error
+    except BaseException:
+        error.__traceback__ = traceback
+        return func(*args)
+
+
 class Hop:
     """What a coroutine in a context of its own yields to have a plain function run on a lane."""
 
@@ -309,6 +319,8 @@ _missing = object()
 
 async def hop(ctx: AppContext, func: t.Callable[..., T], *args: t.Any) -> T:
     """Run a plain function of an async request on the request's lane."""
+    if ctx._handling is not None:
+        func, args = _raising, (ctx._handling, func, *args)
     if ctx._own_context:
         return t.cast(T, await Hop(ctx, func, args))
     context = copy_context()
@@ -544,13 +556,21 @@ async def _call(func: t.Callable[..., t.Any], args: t.Iterable[t.Any]) -> t.Any:
     return await func(*args)
 
 
+def _is_cancellation(error: BaseException) -> bool:
+    trio = sys.modules.get("trio")
+    return isinstance(error, asyncio.CancelledError) or (
+        trio is not None and isinstance(error, trio.Cancelled)
+    )
+
+
 async def _settle(future: concurrent.futures.Future[T], coro: t.Awaitable[T]) -> None:
     """Hand the outcome of a coroutine to a thread that waits for it."""
     try:
         future.set_result(await coro)
     except BaseException as error:
         future.set_exception(error)
-        if not isinstance(error, Exception):
+        # The thread raises it. Only what the loop itself has to see goes on here.
+        if isinstance(error, GeneratorExit) or _is_cancellation(error):
             raise
 
 
@@ -655,7 +675,7 @@ def background_loop() -> LoopThread:
     """The process's background loop, started at the first call; stopped at exit."""
     global _background
     with _background_lock:
-        if _background is None:
+        if _background is None or not _background.thread.is_alive():
             _background = LoopThread()
             atexit.register(_background.stop)
         return _background

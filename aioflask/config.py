@@ -10,7 +10,7 @@ import json
 import os
 import types
 import typing as t
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Mapping
 
 from werkzeug.utils import import_string
 
@@ -107,8 +107,11 @@ class Config(dict[str, t.Any]):
     def _set_nested(self, variable: str, steps: list[str], value: t.Any) -> None:
         target: t.Any = self
         for step in steps[:-1]:
-            target = target.setdefault(step, {})
-            if not isinstance(target, MutableMapping):
+            # COMPAT: in just these steps, which a subclass may have methods of its own for.
+            if step not in target:
+                target[step] = {}
+            target = target[step]
+            if isinstance(target, list) or not hasattr(target, "__setitem__"):
                 raise TypeError(
                     f"The environment variable {variable!r} sets a key inside {step!r}, which is"
                     f" not a dict but {target!r}. Rename one of the two variables."

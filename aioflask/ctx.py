@@ -15,7 +15,7 @@ from werkzeug.exceptions import HTTPException
 
 from . import typing as ft
 from .concurrency import complete, iscoroutinefunction, on_loop
-from .globals import _cv_app
+from .globals import _cv_app, _request_context
 from .signals import appcontext_popped, appcontext_pushed
 
 if t.TYPE_CHECKING:
@@ -77,6 +77,10 @@ class _AppCtxGlobals:
         return object.__repr__(self)
 
 
+def _old_value(token: Token[AppContext]) -> AppContext | None:
+    return None if token.old_value is Token.MISSING else token.old_value
+
+
 class AppContext:
     """The data of one request, or of one ``app_context()`` block.
 
@@ -96,6 +100,10 @@ class AppContext:
     _tokens: list[Token[AppContext]] | None = None
     _outer: AppContext | None = None
     """The context of the same app below this one, whose ``g`` this one uses."""
+    _around: AppContext | None = None
+    """The context with a request that this one, without any, was pushed in."""
+    _beneath: t.Any = _sentinel
+    """What was active below this one, if it was left before the one above it."""
     _context: Context | None = None
     """The request's own contextvars.Context, if its steps run on both sides."""
     _own_context = False
@@ -103,6 +111,8 @@ class AppContext:
     _lane: Lane | None = None
     _loop: t.Any = None
     """The asyncio loop or trio token that serves the request, for threads of the user's."""
+    _handling: BaseException | None = None
+    """The exception that nobody handled, while it is being answered."""
     _inline = False
     """Whether this context is popped by a plain call on the loop's thread."""
     _ending = False
@@ -139,6 +149,11 @@ class AppContext:
     @g.setter
     def g(self, value: _AppCtxGlobals) -> None:
         self._g = value
+
+    @property
+    def _below(self) -> AppContext | None:
+        """What was active before this context was pushed."""
+        return _old_value(self._tokens[-1]) if self._tokens else None
 
     @property
     def has_request(self) -> bool:
@@ -196,7 +211,9 @@ class AppContext:
 
     def copy(self) -> AppContext:
         """A context with the same request and session and a ``g`` of its own, for another task."""
-        copy = AppContext(self.app, request=self._request, session=self._session_if_open)
+        # Opened now, so that what either of them writes is in both.
+        session = self._session if self.app._has_default_session else self._session_if_open
+        copy = AppContext(self.app, request=self._request, session=session)
         copy._loop = self._loop
         return copy
 
@@ -216,6 +233,18 @@ class AppContext:
 
     def push(self) -> None:
         """Make this the active context, and match its request if that was not done yet."""
+        if not on_loop():
+            complete(self._push())
+            return
+        self._inline = True
+        try:
+            self._push().send(None)
+        except StopIteration:
+            pass
+        finally:
+            self._inline = False
+
+    async def _push(self) -> None:
         token = self._activate()
         if self._tokens is None:
             self._tokens = []
@@ -226,23 +255,31 @@ class AppContext:
             if appcontext_pushed.receivers and self._outer is None:
                 appcontext_pushed.send(self.app)
             if self._request is not None:
-                self._match_once()
+                await self._match_once()
         except BaseException:
             self._deactivate(self._tokens.pop())
             raise
 
-    def _match_once(self) -> None:
-        request = self.request
-        if not self.app._has_default_session:
-            self._session  # noqa: B018 - opens it
+    async def _match_once(self) -> None:
+        request, app = self.request, self.app
+        if not app._has_default_session and self._session_if_open is None:
+            from . import walk
+
+            interface = app.session_interface
+            session = await walk.call(self, interface.open_session, app, request)
+            self._session = interface.make_null_session(app) if session is None else session
         if request.url_rule is None and request.routing_exception is None:
             self.match_request()
 
     def _activate(self) -> Token[AppContext]:
         """Set the context variable. A context of the same app below lends its ``g``."""
         outer = _cv_app.get(None)
-        if outer is not None and outer is not self and self._request is not None:
-            self._outer = outer if outer.app is self.app else None
+        if self._request is None:
+            self._around = _request_context()
+        elif outer is not None and outer is not self:
+            # One that had a `g` of its own keeps it when it is pushed again.
+            if self._tokens is None or self._outer is not None:
+                self._outer = outer if outer.app is self.app else None
         return _cv_app.set(self)
 
     def pop(self, exc: BaseException | None = _sentinel) -> None:
@@ -273,13 +310,20 @@ class AppContext:
             if len(tokens) == 1:
                 await walk.teardown(self, exc)
         finally:
-            active = _cv_app.get(None)
-            self._deactivate(tokens.pop())
+            active, token = _cv_app.get(None), tokens.pop()
+            # A test client keeps a request active that was made inside of this context.
+            kept = self._request is None and active is not None and active._outer is self
+            if kept:
+                self._beneath = _old_value(token)
+            else:
+                self._deactivate(token)
             if not tokens:
                 self.leave_lane()
             if not tokens and self._outer is None and appcontext_popped.receivers:
                 appcontext_popped.send(self.app)
-            if active is not self:
+            if not tokens and self._outer is not None:
+                self._outer = self._g = self._tokens = None  # What was lent goes back.
+            if active is not self and not kept:
                 raise AssertionError(
                     f"The contexts were popped in the wrong order: {active!r} is active, and"
                     f" {self!r} was popped. Leave the inner one first."
@@ -292,11 +336,14 @@ class AppContext:
             lane.requests -= 1
 
     def _deactivate(self, token: Token[AppContext]) -> None:
+        below = _old_value(token)
+        if below is not None and below._beneath is not _sentinel:
+            _cv_app.set(below._beneath)
+            return
         try:
             _cv_app.reset(token)
         except ValueError:  # Pushed in another contextvars.Context than this one.
-            old = None if token.old_value is Token.MISSING else token.old_value
-            _cv_app.set(t.cast("AppContext", old))
+            _cv_app.set(t.cast("AppContext", below))
 
     def __enter__(self) -> t.Self:
         self.push()
@@ -311,7 +358,7 @@ class AppContext:
         self.pop(exc_value)
 
     async def __aenter__(self) -> t.Self:
-        self.push()
+        await self._push()
         return self
 
     async def __aexit__(
@@ -343,8 +390,7 @@ class RequestContext(AppContext):
 
 def has_request_context() -> bool:
     """Whether a request is being handled here, so that ``request`` and ``session`` work."""
-    ctx = _cv_app.get(None)
-    return ctx is not None and ctx._request is not None
+    return _request_context() is not None
 
 
 def has_app_context() -> bool:
@@ -357,8 +403,8 @@ def after_this_request(f: T_after_request) -> T_after_request:
 
     :raises RuntimeError: outside of a request.
     """
-    ctx = _cv_app.get(None)
-    if ctx is None or ctx._request is None:
+    ctx = _request_context()
+    if ctx is None:
         raise RuntimeError(
             "'after_this_request' was used outside of a request, so there is no response that the"
             " function could be given. Use it in a view or in a function that a view calls."
@@ -376,8 +422,8 @@ def copy_current_request_context(f: t.Callable[P, T]) -> t.Callable[P, T]:
 
     :raises RuntimeError: outside of a request.
     """
-    ctx = _cv_app.get(None)
-    if ctx is None or ctx._request is None:
+    ctx = _request_context()
+    if ctx is None:
         raise RuntimeError(
             "'copy_current_request_context' was used outside of a request, so there is none to"
             " copy. Use it in a view or in a function that a view calls."

@@ -15,21 +15,29 @@ if t.TYPE_CHECKING:
 
 
 class LazyInput(io.RawIOBase):
-    """``wsgi.input`` of an environ made from a scope: the request's stream, once it is read."""
+    """``wsgi.input`` of an environ made from a scope: the request's body, once it is read."""
 
-    def __init__(self, request: Request) -> None:
-        self._request = request
+    def __init__(self, request: Request | None = None) -> None:
+        self.request: Request | None = request
+
+    @property
+    def _file(self) -> t.IO[bytes]:
+        return t.cast("Request", self.request)._file
 
     def readable(self) -> bool:
         """Yes."""
         return True
 
     def read(self, size: int = -1) -> bytes:
-        """Read from the request's stream."""
-        return self._request.stream.read(size)
+        """Read from the request's body."""
+        return self._file.read(size)
+
+    def readline(self, size: int | None = -1) -> bytes:
+        """Read a line of the request's body."""
+        return self._file.readline(-1 if size is None else size)
 
     def readinto(self, buffer: t.Any) -> int:
-        """Fill a buffer from the request's stream, and return how many bytes that is."""
+        """Fill a buffer from the request's body, and return how many bytes that is."""
         data = self.read(len(buffer))
         buffer[: len(data)] = data
         return len(data)

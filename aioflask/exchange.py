@@ -35,6 +35,10 @@ class ClientDisconnected(OSError):
     """What ``send`` raises in the app once its client is gone (ASGI 2.4)."""
 
 
+class BodyCutOff(EOFError):
+    """A request's body ends before Content-Length: its client has gone, but not for the test."""
+
+
 class Exchange:
     """One HTTP request and its answer, on the client's side of the ASGI door.
 
@@ -50,7 +54,8 @@ class Exchange:
         raise_app_exceptions: bool = True,
     ) -> None:
         self.app: ASGIApplication = app
-        self.scope: Scope = scope
+        # An app that is active in the test lends its `g` to the request, which a server's must not.
+        self.scope: Scope = {**scope, "aioflask.inherits": True}
         self.raise_app_exceptions = raise_app_exceptions
         self.ahead: float = _AHEAD
         self.status: int | None = None
@@ -61,7 +66,7 @@ class Exchange:
         self.complete: bool = False
         self.disconnected: bool = False
         self.done: bool = False
-        self._body, self._read = body, False
+        self._body, self._read, self._cut_off = body, False, False
         self._changed = anyio.Event()
         self._cancellation = anyio.CancelScope()
 
@@ -124,13 +129,16 @@ class Exchange:
         if not (self._read or self.disconnected):
             try:
                 piece = await anext(self._body, None)
+            except BodyCutOff:
+                self._read = self._cut_off = True
+                return {"type": "http.disconnect"}
             except Exception as error:  # The body's own fault: the client breaks off and says so.
                 self.error = error
                 self.disconnect()
                 return {"type": "http.disconnect"}
             self._read = piece is None
             return {"type": "http.request", "body": piece or b"", "more_body": not self._read}
-        await self._wait_for(lambda: self.complete or self.disconnected)
+        await self._wait_for(lambda: self.complete or self.disconnected or self._cut_off)
         return {"type": "http.disconnect"}
 
     async def _send(self, message: Message) -> None:
@@ -142,8 +150,11 @@ class Exchange:
             headers = message.get("headers", ())
             self.headers = [(bytes(name), bytes(value)) for name, value in headers]
         elif kind == "http.response.body" and self.status is not None and not self.complete:
-            if message.get("body") and self.scope["method"] != "HEAD":
-                self.pieces.append(bytes(message["body"]))
+            data = message.get("body", b"")
+            if not isinstance(data, (bytes, bytearray, memoryview)):
+                raise TypeError(f"The app sent a body of type {type(data).__name__}, not bytes.")
+            if data and self.scope["method"] != "HEAD":
+                self.pieces.append(bytes(data))
             self.begun, self.complete = True, not message.get("more_body", False)
             self._tell()
             if not self.complete:

@@ -49,9 +49,24 @@ def _active() -> AppContext:
     return ctx
 
 
-def _active_request() -> AppContext:
+def _outermost() -> AppContext:
+    # COMPAT: where a request borrows the `g` of an `app_context()` around it, Flask's app context
+    # is that one. Flask-SQLAlchemy knows its sessions by it.
+    ctx = _active()
+    while ctx._outer is not None:
+        ctx = ctx._outer
+    return ctx
+
+
+def _request_context() -> AppContext | None:
+    """The active context with a request; an ``app_context()`` inside of it does not hide it."""
     ctx = _cv_app.get(None)
-    if ctx is None or ctx._request is None:
+    return ctx if ctx is None or ctx._request is not None else ctx._around
+
+
+def _active_request() -> AppContext:
+    ctx = _request_context()
+    if ctx is None:
         raise RuntimeError(_no_req_msg)
     return ctx
 
@@ -65,6 +80,7 @@ class _Proxy(LocalProxy[t.Any]):
 
     def __init_subclass__(cls) -> None:
         cls.__name__ = "LocalProxy"  # COMPAT: what repr() of an unbound proxy says.
+        cls.__doc__ = vars(LocalProxy)["__doc__"]  # Looks up the bound object's own.
 
 
 class _AppProxy(_Proxy):
@@ -92,7 +108,7 @@ class _RequestProxy(_Proxy):
     def __getattr__(self, name: str) -> t.Any:
         ctx = _cv_app.get(None)
         if ctx is None or ctx._request is None:
-            raise RuntimeError(_no_req_msg)
+            ctx = _active_request()
         return getattr(ctx._request, name)
 
 
@@ -114,7 +130,7 @@ class _SessionProxy(_Proxy):
 
 def _open(ctx: AppContext | None) -> SessionMixin:
     if ctx is None or ctx._request is None:
-        raise RuntimeError(_no_req_msg)
+        ctx = _active_request()
     session = ctx._session_if_open
     if session is None:
         session = ctx._session
@@ -122,7 +138,7 @@ def _open(ctx: AppContext | None) -> SessionMixin:
     return session
 
 
-app_ctx: AppContext = t.cast("AppContext", LocalProxy(_active, unbound_message=_no_app_msg))
+app_ctx: AppContext = t.cast("AppContext", LocalProxy(_outermost, unbound_message=_no_app_msg))
 """The active :class:`~aioflask.ctx.AppContext`."""
 
 request_ctx: AppContext = t.cast(

@@ -17,7 +17,7 @@ import werkzeug.utils
 from werkzeug.exceptions import abort as _wz_abort
 from werkzeug.wrappers import Response as BaseResponse
 
-from .globals import _cv_app, current_app, request, request_ctx, session
+from .globals import _cv_app, _request_context, current_app, request, request_ctx, session
 from .signals import message_flashed
 
 if t.TYPE_CHECKING:
@@ -85,12 +85,13 @@ class _PlainStream(ContextStream, Iterator[t.Any]):
         # consumer's own context, and could not be undone if the end comes in another one.
         token = _cv_app.set(self.ctx)
         try:
-            return next(self.source)
+            try:
+                return next(self.source)
+            finally:
+                _cv_app.reset(token)
         except BaseException as error:
             self._end(None if isinstance(error, StopIteration) else error)
             raise
-        finally:
-            _cv_app.reset(token)
 
     def close(self) -> None:
         """End the stream early; teardown functions get a GeneratorExit if it had begun."""
@@ -120,12 +121,13 @@ class _AsyncStream(ContextStream, AsyncIterator[t.Any]):
             self._begin()
         token = _cv_app.set(self.ctx)
         try:
-            return await anext(self.source)
+            try:
+                return await anext(self.source)
+            finally:
+                _cv_app.reset(token)
         except BaseException as error:
             await self._end(None if isinstance(error, StopAsyncIteration) else error)
             raise
-        finally:
-            _cv_app.reset(token)
 
     async def aclose(self) -> None:
         """As the plain stream's ``close()``."""
@@ -191,8 +193,8 @@ def stream_with_context(generator_or_function: t.Any) -> t.Any:
             "stream_with_context() takes a generator, or a function that makes one, but was given"
             f" {source!r}. Await a coroutine first, and give its result."
         )
-    ctx = _cv_app.get(None)
-    if ctx is None or not ctx.has_request:
+    ctx = _request_context()
+    if ctx is None:
         if hasattr(source, "close"):
             source.close()
         raise RuntimeError(

@@ -66,13 +66,20 @@ def grouped(functions: t.Iterable[Func]) -> Groups:
     return tuple(groups)
 
 
+# What opens, judges or saves a session. Salt, serializer and the like are asked whenever it is.
+_SEES_SESSIONS = (
+    "open_session save_session get_signing_serializer get_cookie_name should_set_cookie"
+    " session_class make_null_session is_null_session null_session_class".split()
+)
+
+
 def has_lazy_session(app: Flask) -> bool:
     """Whether the session interface is ours, unchanged, so that nobody sees when it is opened."""
     interface = app.session_interface
     kind, ours = type(interface), SecureCookieSessionInterface
-    names = ("open_session", "save_session", "get_signing_serializer")
-    return not any(name in vars(interface) for name in names) and (
-        kind is ours or all(getattr(kind, name, None) is getattr(ours, name) for name in names)
+    return vars(interface).keys().isdisjoint(_SEES_SESSIONS) and (
+        kind is ours
+        or all(getattr(kind, name, None) is getattr(ours, name) for name in _SEES_SESSIONS)
     )
 
 

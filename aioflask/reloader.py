@@ -17,6 +17,7 @@ import socket
 import subprocess
 import sys
 import sysconfig
+import tempfile
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -28,6 +29,7 @@ from itertools import chain
 _CHILD = "WERKZEUG_RUN_MAIN"
 _SOCKET = "AIOFLASK_SERVER_FD"
 _AGAIN = "AIOFLASK_RELOADED"
+_LOADED = "AIOFLASK_LOADED_MODULES"
 
 _END_SECONDS = 5.0
 
@@ -46,6 +48,31 @@ def inherited_socket() -> socket.socket | None:
     """The supervisor's listening socket, once; None in every other process."""
     number = os.environ.pop(_SOCKET, None)
     return socket.socket(fileno=int(number)) if number and in_child() else None
+
+
+def tell_modules(seconds: float = 0.5) -> None:
+    """Keep the supervisor told which files the modules of this process come from.
+
+    The supervisor never loads the app, which may extend the import path, or import in a view.
+    """
+    path = os.environ.pop(_LOADED, None)
+    if path is None or not in_child():
+        return
+
+    def tell() -> None:
+        known = 0
+        while os.path.isdir(os.path.dirname(path)):
+            if known != len(sys.modules):
+                known = len(sys.modules)
+                files = [getattr(module, "__file__", None) for module in [*sys.modules.values()]]
+                names = {os.path.abspath(file) for file in files if isinstance(file, str)}
+                with suppress(OSError):  # The supervisor may have gone meanwhile.
+                    with open(f"{path}~", "wb") as report:
+                        report.write(os.fsencode("\n".join(names)))
+                    os.replace(f"{path}~", path)
+            time.sleep(seconds)
+
+    threading.Thread(target=tell, name="aioflask-reloader", daemon=True).start()
 
 
 def why_not() -> str | None:
@@ -69,7 +96,8 @@ def supervise(
     """Run this command in child processes, a new one after each change; give the exit status.
 
     Watched are Python files below the current directory and the import path, without installed
-    packages, and ``extra_files``; not those whose path matches one of ``exclude_patterns``
+    packages; the modules that a child has loaded, from wherever; and ``extra_files``, of which a
+    folder stands for all files below it. Not those whose path matches one of ``exclude_patterns``
     (`fnmatch`). ``listener`` is handed down, where the system can do that. A first child that
     ends by itself ends it all with its status, since the developer should see that error as it
     is; a later one is waited for until the next change.
@@ -80,31 +108,53 @@ def supervise(
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *args: stopped.set())
     files, excluded = list(extra_files), list(exclude_patterns)
+    outside: set[str] = set()
     before, again = _times(files, excluded), False
-    while True:
-        # The times are older than the child: a file that is saved while it starts is seen later.
-        child = _start(listener, again)
-        try:
-            changed: list[str] = []
-            while not changed:
-                # A tree that takes long to look at is looked at less often.
-                begun = time.monotonic()
-                now = _times(files, excluded)
-                changed = sorted(n for n in before | now if before.get(n) != now.get(n))
-                if stopped.wait(max(interval, 5 * (time.monotonic() - begun))):
-                    return 0
-                if not again and child.poll() is not None:
-                    return child.returncode
-        finally:
-            _end(child)
-        click.echo(f" * Changed: {', '.join(changed)}. Starting again.", err=True)
-        before, again = now, True
+    with tempfile.TemporaryDirectory(prefix="aioflask-") as folder:
+        report = os.path.join(folder, "modules")
+        while True:
+            # The times are older than the child: a file that is saved while it starts is seen.
+            child = _start(listener, again, report)
+            try:
+                changed: list[str] = []
+                while not changed:
+                    # A tree that takes long to look at is looked at less often.
+                    begun = time.monotonic()
+                    outside |= _told(report) - before.keys()
+                    before = _written(outside - before.keys(), excluded) | before
+                    # One that has gone is no change: it may have been made for one import.
+                    now = {name: before[name] for name in outside & before.keys()}
+                    now |= _times(files, excluded) | _written(outside, excluded)
+                    changed = sorted(n for n in before | now if before.get(n) != now.get(n))
+                    if stopped.wait(max(interval, 5 * (time.monotonic() - begun))):
+                        return 0
+                    if not again and child.poll() is not None:
+                        return child.returncode
+            finally:
+                _end(child)
+            click.echo(f" * Changed: {', '.join(changed)}. Starting again.", err=True)
+            before, again = now, True
+
+
+def _told(report: str) -> set[str]:
+    """The files of the modules that a child has loaded, as it told."""
+    try:
+        with open(report, "rb") as file:
+            return set(os.fsdecode(file.read()).split("\n"))
+    except OSError:  # It has not yet.
+        return set()
 
 
 def _times(files: list[str], excluded: list[str]) -> dict[str, int]:
-    """When each watched file was written, in nanoseconds."""
+    """When each watched file was written, in nanoseconds; without what children told."""
+    below = (_below(name) if os.path.isdir(name) else (name,) for name in files)
+    modules = (_below(root, ".py") for root in _roots())
+    return _written(chain(*below, *modules), excluded)
+
+
+def _written(names: Iterable[str], excluded: list[str]) -> dict[str, int]:
     times = {}
-    for name in chain(files, *map(_modules, _roots())):
+    for name in names:
         if not any(fnmatch(name, pattern) for pattern in excluded):
             with suppress(OSError):  # It may just have been removed.
                 times[name] = os.stat(name).st_mtime_ns
@@ -119,17 +169,17 @@ def _roots() -> set[str]:
     return {r for r in roots if not any(r.startswith(os.path.join(o, "")) for o in roots)}
 
 
-def _modules(root: str) -> Iterator[str]:
+def _below(root: str, ending: str = "") -> Iterator[str]:
     for folder, folders, names in os.walk(root):
         if "pyvenv.cfg" in names or folder.endswith(("site-packages", "dist-packages")):
             folders.clear()
             continue
         folders[:] = [f for f in folders if not f.startswith((".", "__", "node_modules"))]
-        yield from (os.path.join(folder, name) for name in names if name.endswith(".py"))
+        yield from (os.path.join(folder, name) for name in names if name.endswith(ending))
 
 
-def _start(listener: socket.socket | None, again: bool) -> subprocess.Popen[bytes]:
-    environ = {**os.environ, _CHILD: "true"}
+def _start(listener: socket.socket | None, again: bool, report: str) -> subprocess.Popen[bytes]:
+    environ = {**os.environ, _CHILD: "true", _LOADED: report}
     if again:
         environ[_AGAIN] = "1"
     command = [sys.executable, *sys.orig_argv[1:]]

@@ -38,7 +38,6 @@ _NOT_HERE: dict[str, tuple[t.Any, str]] = {
     "static_files": (None, "use Flask(static_folder=...) or a route with send_from_directory"),
     "uds": (None, "start uvicorn itself: 'uvicorn module:app --uds PATH'"),
     "fd": (None, "start uvicorn itself: 'uvicorn module:app --fd NUMBER'"),
-    "passthrough_errors": (False, "set app.config['PROPAGATE_EXCEPTIONS'] = True instead"),
 }
 _IGNORED = ("reloader_type",)
 _OURS = ("app", "factory", "interface", "reload", "reload_delay", "reload_dirs")
@@ -91,26 +90,35 @@ def run_app(
     use_reloader: bool = False,
     use_debugger: bool = False,
     use_evalex: bool = True,
+    passthrough_errors: bool = False,
     **options: t.Any,
 ) -> None:
     """Serve ``app`` until a signal ends it; the work of ``Flask.run()``.
 
-    ``options`` are those of `werkzeug.serving.run_simple` that have a meaning here
-    (``ssl_context``, ``extra_files``, ``exclude_patterns``, ``reloader_interval``) and uvicorn's
-    (``log_level``, ``access_log``, ``root_path``, ...). Raises TypeError for an unknown option,
-    ValueError for one that cannot be followed, RuntimeError on a running event loop, SystemExit
-    if the address cannot be used.
+    ``passthrough_errors`` leaves exceptions to a debugger from outside: for this run
+    ``PROPAGATE_EXCEPTIONS`` is True, and no page shows a traceback. ``options`` are those of
+    `werkzeug.serving.run_simple` that have a meaning here (``ssl_context``, ``extra_files``,
+    ``exclude_patterns``, ``reloader_interval``) and uvicorn's (``log_level``, ``access_log``,
+    ``root_path``, ...). Raises TypeError for an unknown option, ValueError for one that cannot be
+    followed, RuntimeError on a running event loop, SystemExit if the address cannot be used.
     https://flask.palletsprojects.com/en/stable/api/#flask.Flask.run
     """
-    serve(
-        lambda: app,
-        host,
-        port,
-        use_reloader=use_reloader,
-        use_debugger=use_debugger,
-        use_evalex=use_evalex,
-        **_checked(options),
-    )
+    configured = app.config["PROPAGATE_EXCEPTIONS"]
+    if passthrough_errors:
+        app.config["PROPAGATE_EXCEPTIONS"] = True
+    try:
+        serve(
+            lambda: app,
+            host,
+            port,
+            use_reloader=use_reloader,
+            use_debugger=use_debugger and not passthrough_errors,
+            use_evalex=use_evalex,
+            **_checked(options),
+        )
+    finally:
+        if passthrough_errors:
+            app.config["PROPAGATE_EXCEPTIONS"] = configured
 
 
 def serve(
@@ -153,11 +161,14 @@ def serve(
     if reloader.in_child():
         settings.setdefault("timeout_graceful_shutdown", 3)  # A stream must not hold up a change.
     settings.update(lifespan=settings.get("lifespan", "auto"), interface="asgi3")
+    # COMPAT: uvicorn believes X-Forwarded-For from this machine, where the developer's browser is.
+    settings.setdefault("proxy_headers", False)
     if ssl_context == "adhoc":
         ssl_context = _adhoc_files(host)
     if isinstance(ssl_context, tuple):
         settings["ssl_certfile"], settings["ssl_keyfile"] = ssl_context
     target = load()
+    reloader.tell_modules()
     if use_debugger and not isinstance(target, str):
         from .debug import Debugger
 

@@ -13,7 +13,7 @@ from jinja2 import Environment as BaseEnvironment
 
 from .concurrency import iscoroutinefunction, on_loop, run_sync
 from .debughelpers import explain_template_loading_attempts
-from .globals import _cv_app, app_ctx
+from .globals import _cv_app, _request_context, app_ctx
 from .helpers import stream_with_context
 from .signals import before_render_template, template_rendered
 
@@ -27,11 +27,11 @@ _Names = str | Template | list[str | Template]
 
 def _default_template_ctx_processor() -> dict[str, t.Any]:
     """The variables of every template: ``g``, and ``request`` if there is one."""
-    ctx = _cv_app.get(None)
+    ctx, of_request = _cv_app.get(None), _request_context()
     if ctx is None:
         return {}
     # COMPAT: `session` stays the proxy, which notes that the template looked at the session.
-    return {"g": ctx.g, "request": ctx.request} if ctx.has_request else {"g": ctx.g}
+    return {"g": ctx.g, "request": of_request.request} if of_request else {"g": ctx.g}
 
 
 class Environment(BaseEnvironment):
@@ -54,7 +54,12 @@ class DispatchingJinjaLoader(BaseLoader):
         """The first source found; TemplateNotFound if nobody has it."""
         if self.app.config["EXPLAIN_TEMPLATE_LOADING"]:
             return self._get_source_explained(environment, template)
-        for _, loader in self._iter_loaders():
+        return self._get_source_fast(environment, template)
+
+    # COMPAT: loaders of extensions replace these three, `_iter_loaders` most of all.
+
+    def _get_source_fast(self, environment: BaseEnvironment, template: str) -> _Source:
+        for _, loader in self._iter_loaders(template):
             try:
                 return loader.get_source(environment, template)
             except TemplateNotFound:
@@ -63,7 +68,7 @@ class DispatchingJinjaLoader(BaseLoader):
 
     def _get_source_explained(self, environment: BaseEnvironment, template: str) -> _Source:
         attempts: list[tuple[BaseLoader, Scaffold, _Source | None]] = []
-        for owner, loader in self._iter_loaders():
+        for owner, loader in self._iter_loaders(template):
             try:
                 attempts.append((loader, owner, loader.get_source(environment, template)))
             except TemplateNotFound:
@@ -74,7 +79,7 @@ class DispatchingJinjaLoader(BaseLoader):
                 return source
         raise TemplateNotFound(template)
 
-    def _iter_loaders(self) -> Iterator[tuple[Scaffold, BaseLoader]]:
+    def _iter_loaders(self, template: str) -> Iterator[tuple[Scaffold, BaseLoader]]:
         for owner in (self.app, *self.app.iter_blueprints()):
             loader = owner.jinja_loader
             if loader is not None:
@@ -82,15 +87,16 @@ class DispatchingJinjaLoader(BaseLoader):
 
     def list_templates(self) -> list[str]:
         """Every name that can be loaded, each once."""
-        return list({name for _, each in self._iter_loaders() for name in each.list_templates()})
+        loaders = (owner.jinja_loader for owner in (self.app, *self.app.iter_blueprints()))
+        return list({name for each in loaders if each for name in each.list_templates()})
 
 
 def _context_processors(app: Flask) -> Iterator[Callable[[], t.Any]]:
     """The app's context processors, then those of the request's blueprints, outermost first."""
     processors = app.template_context_processors
     yield from processors.get(None, ())
-    ctx = _cv_app.get(None)
-    if ctx is not None and ctx.has_request:
+    ctx = _request_context()
+    if ctx is not None:
         for name in reversed(ctx.request.blueprints):
             yield from processors.get(name, ())
 
@@ -174,7 +180,7 @@ def _stream(app: Flask, template: Template, context: dict[str, t.Any]) -> Iterat
 
     awaits = template.environment.is_async and on_loop()
     stream = t.cast("Iterator[str]", generate_async() if awaits else generate())
-    return stream_with_context(stream) if _cv_app.get().has_request else stream
+    return stream_with_context(stream) if _request_context() else stream
 
 
 def _select(names: _Names) -> tuple[Flask, Template]:

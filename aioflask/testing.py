@@ -29,6 +29,7 @@ from werkzeug.wsgi import get_current_url
 from . import concurrency
 from .app import Flask
 from .cli import ScriptInfo
+from .headers import usual_name
 from .wsgi import scope_from_environ
 
 if t.TYPE_CHECKING:
@@ -170,6 +171,10 @@ async def _request_body(environ: WSGIEnvironment) -> t.AsyncGenerator[bytes, Non
             else:
                 piece = await loop.run_in_executor(thread, stream.read, wanted)
             if not piece:
+                if length:
+                    from .exchange import BodyCutOff
+
+                    raise BodyCutOff
                 return
             left -= len(piece)
             yield piece
@@ -276,7 +281,7 @@ class FlaskClient(werkzeug.test.Client):
         # In a copy of the test's context, so that the app sees what the test has pushed.
         exchange = loop.run(_start(door, environ), copy_context())
         exchange.raise_error()
-        headers = Headers([(n.decode("latin-1"), v.decode("latin-1")) for n, v in exchange.headers])
+        headers = Headers([(usual_name(n), v.decode("latin-1")) for n, v in exchange.headers])
         url = urlsplit(get_current_url(environ))
         self._update_cookies_from_response(
             url.hostname or "localhost", url.path, headers.getlist("Set-Cookie")

@@ -11,13 +11,11 @@ from __future__ import annotations
 import contextlib
 import inspect
 import re
-import sys
 import typing as t
 from asyncio import _get_running_loop
 from contextvars import copy_context
 from functools import partial
 
-from werkzeug.datastructures import Headers
 from werkzeug.exceptions import (
     BadRequestKeyError,
     HTTPException,
@@ -26,13 +24,13 @@ from werkzeug.exceptions import (
 )
 from werkzeug.routing import RoutingException
 from werkzeug.wrappers import Request as BaseRequest
-from werkzeug.wrappers import Response as BaseResponse
 
 from .concurrency import (
     Crossing,
     InContext,
     Job,
     PoolFull,
+    _raising,
     hop,
     iscoroutinefunction,
     needs_thread,
@@ -40,8 +38,10 @@ from .concurrency import (
     pool_of,
     step_in,
 )
+from .globals import _cv_app
 from .helpers import ContextStream
 from .plan import ORIGINALS, REPLACEABLE, Group, Plan, grouped, plan_for, replaced_methods
+from .responses import as_ours, calls_wsgi, make_response
 from .routing import FastMap
 from .signals import (
     appcontext_popped,
@@ -52,13 +52,13 @@ from .signals import (
     request_started,
     request_tearing_down,
 )
+from .wrappers import Response
 
 if t.TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
     from blinker import NamedSignal
 
     from .ctx import AppContext
-    from .wrappers import Response
 
 __all__ = ["ORIGINALS", "REPLACEABLE"]
 
@@ -83,11 +83,13 @@ async def call(ctx: AppContext, func: Func, /, *args: t.Any) -> t.Any:
 
 async def _await_on_loop(ctx: AppContext, func: Func, *args: t.Any) -> t.Any:
     if not on_loop():
+        if ctx._handling is not None:
+            return await Crossing(_raising_async, ctx._handling, func, *args)
         return await Crossing(func, *args)
     if ctx._inline:
         name = getattr(func, "__name__", repr(func))
         raise RuntimeError(
-            f"The context was left with 'with' on the event loop, but its teardown function"
+            f"A context was entered or left with 'with' on the event loop, which cannot wait, but"
             f" {name}() is 'async def' and has to be awaited. Write 'async with' there."
         )
     return await func(*args)
@@ -106,18 +108,8 @@ def _on_this_side(ctx: AppContext, group: Group) -> bool:
 
 
 async def _send(ctx: AppContext, signal: NamedSignal, **values: t.Any) -> None:
-    for receiver in signal.receivers_for(ctx.app):
+    for receiver in () if signal.is_muted else signal.receivers_for(ctx.app):
         await call(ctx, partial(receiver, ctx.app, **values))
-
-
-def _raising(error: BaseException, func: Func, *args: t.Any) -> t.Any:
-    """Call a handler while its exception is being handled, for ``sys.exc_info()`` and logging."""
-    traceback = error.__traceback__
-    try:
-        raise error
-    except BaseException:
-        error.__traceback__ = traceback
-        return func(*args)
 
 
 async def _raising_async(error: BaseException, func: Func, *args: t.Any) -> t.Any:
@@ -157,6 +149,7 @@ def match(ctx: AppContext, scope: t.Any) -> Plan:
             or app.subdomain_matching
             or scope.get("root_path")
             or app.config["TRUSTED_HOSTS"] is not None
+            or request.trusted_hosts is not None
         )
     ):
         found = (url_map._router or url_map.router).match(request.method, scope["path"])
@@ -303,6 +296,10 @@ async def dispatch_request(ctx: AppContext) -> t.Any:
     view: t.Any = plan.view
     if view is None:
         view = app.view_functions[rule.endpoint]
+    elif plan.before or plan.preprocessors:  # A hook may have chosen another one.
+        chosen = app.view_functions[rule.endpoint]
+        if chosen is not view:
+            return await call(ctx, partial(chosen, **args))
     if plan.view_is_async:
         if _get_running_loop() is not None or on_loop():
             return await view(**args)
@@ -383,12 +380,15 @@ async def finalize_request(
     plan = ctx.plan or _planned(ctx)
     replaced = plan.replaced
     if replaced and "make_response" in replaced:
-        response: Response = await _replacement(ctx, "make_response", rv)
+        response: t.Any = await _replacement(ctx, "make_response", rv)
     else:
         kind = type(rv)
-        response = (
-            ctx.app.response_class(rv) if kind is str or kind is bytes else make_response(ctx, rv)
-        )
+        if kind is str or kind is bytes:
+            response = ctx.app.response_class(rv)
+        elif kind is dict or kind is list or not (calls_wsgi(rv) and on_loop()):
+            response = make_response(ctx, rv)
+        else:
+            response = await hop(ctx, make_response, ctx, rv)
     try:
         if replaced and "process_response" in replaced:
             response = await _replacement(ctx, "process_response", response)
@@ -407,7 +407,7 @@ async def finalize_request(
         ctx.app.logger.exception(
             "An after_request function or the session failed while an error was being answered"
         )
-    return response
+    return response if isinstance(response, Response) else as_ours(ctx, response)
 
 
 def _concerns_session(ctx: AppContext) -> bool:
@@ -439,8 +439,9 @@ async def process_response(ctx: AppContext, response: Response) -> Response:
             response = await hop(ctx, _pass_through, group, response)
     if not plan.lazy_session:
         app, interface = ctx.app, ctx.app.session_interface
-        if not interface.is_null_session(ctx._session):
-            await call(ctx, interface.save_session, app, ctx._session, response)
+        session = ctx._session_if_open  # None if it could not be opened.
+        if session is not None and not interface.is_null_session(session):
+            await call(ctx, interface.save_session, app, session, response)
     elif ctx._session_if_open is not None or (
         b"cookie" in ctx._request._raw and _concerns_session(ctx)
     ):
@@ -464,120 +465,6 @@ def _no_response(func: Func) -> t.NoReturn:
         f"The after_request function {name}() returned None, so there is no response to send."
         " It must return a response: write 'return response' at its end."
     )
-
-
-def make_response(ctx: AppContext, rv: t.Any) -> Response:
-    """Make a response of what a view returned.
-
-    Source: https://flask.palletsprojects.com/en/stable/api/#flask.Flask.make_response
-
-    :raises TypeError: for None and for what is nothing of the kinds that Flask knows.
-    """
-    app = ctx.app
-    response_class: t.Any = app.response_class
-    kind = type(rv)
-    if kind is str or kind is bytes:
-        return response_class(rv)  # type: ignore[no-any-return]
-    if kind is dict or kind is list:
-        return app.json.response(rv)
-    status = headers = None
-    if isinstance(rv, tuple):
-        rv, status, headers = _split(ctx, rv)
-    if rv is None:
-        raise TypeError(
-            f"{_view_name(ctx)} returned None: it ended without a return statement, or returned"
-            " None. The view function did not return a valid response. Return a string, a dict, a"
-            " list, a tuple, a Response or a generator; for an empty response, return ''."
-        )
-    if isinstance(rv, HTTPException):
-        # PERF: as a WSGI application, which it is too, it would need an environ and a stream.
-        ours = type(rv).__module__.startswith("werkzeug.")
-        rv = rv.get_response(None if ours or not ctx.has_request else ctx.request.environ)
-    if not isinstance(rv, BaseResponse):
-        rv, status, headers = _convert(ctx, rv, status, headers)
-    elif not isinstance(rv, response_class):
-        rv = response_class.force_type(rv)
-    if status is not None:
-        if isinstance(status, (str, bytes, bytearray)):
-            rv.status = status
-        else:
-            rv.status_code = status
-    if headers:
-        rv.headers.update(headers)
-    return t.cast("Response", rv)
-
-
-def _split(ctx: AppContext, rv: tuple[t.Any, ...]) -> tuple[t.Any, t.Any, t.Any]:
-    """The body, status and headers of a returned tuple."""
-    if len(rv) == 3:
-        return rv
-    if len(rv) == 2:
-        if isinstance(rv[1], (Headers, dict, tuple, list)):
-            return rv[0], None, rv[1]
-        return rv[0], rv[1], None
-    raise TypeError(
-        f"{_view_name(ctx)} returned a tuple of {len(rv)}. The view function did not return a"
-        " valid response tuple. The tuple must have the form (body, status, headers), (body,"
-        " status), or (body, headers)."
-    )
-
-
-def _convert(
-    ctx: AppContext, rv: t.Any, status: t.Any, headers: t.Any
-) -> tuple[Response, t.Any, t.Any]:
-    """A response of a body that is none yet, with what is left of status and headers to set."""
-    app = ctx.app
-    response_class: t.Any = app.response_class
-    if isinstance(rv, (str, bytes, bytearray)) or (
-        hasattr(rv, "__next__") or hasattr(rv, "__aiter__")
-    ):
-        # Given along, so that the constructor does not set what would be replaced at once.
-        return response_class(rv, status=status, headers=headers), None, None
-    if isinstance(rv, (dict, list)):
-        return app.json.response(rv), status, headers
-    if inspect.isawaitable(rv):
-        if inspect.iscoroutine(rv):
-            rv.close()
-        raise TypeError(
-            f"{_view_name(ctx)} returned {type(rv).__name__!r}: something was called that has to"
-            " be awaited, and was never awaited.\n"
-            "    wrong: def view(): return load()\n"
-            "    right: async def view(): return await load()"
-        )
-    if callable(rv):
-        return _from_callable(ctx, rv), status, headers
-    raise TypeError(
-        f"{_view_name(ctx)} returned {rv!r}, of type {type(rv).__name__}. The view function did"
-        " not return a valid response. The return type must be a string, dict, list, tuple with"
-        " headers or status, Response instance, generator, async generator, WSGI or ASGI callable,"
-        f" but it was a {type(rv).__name__}."
-    )
-
-
-def _from_callable(ctx: AppContext, app: t.Any) -> Response:
-    """A response of an ASGI or a WSGI application that a view returned."""
-    response_class: t.Any = ctx.app.response_class
-    if iscoroutinefunction(app):
-        from .wrappers import ASGIBody
-
-        return t.cast("Response", response_class(ASGIBody(app)))
-    try:
-        return t.cast("Response", response_class.force_type(app, ctx.request.environ))
-    except TypeError as error:
-        raise TypeError(
-            f"{error}\n{_view_name(ctx)} returned {app!r}. The view function did not return a"
-            " valid response. The return type must be a string, dict, list, tuple with headers or"
-            f" status, Response instance, or WSGI callable, but it was a {type(app).__name__}."
-        ).with_traceback(sys.exc_info()[2]) from None
-
-
-def _view_name(ctx: AppContext) -> str:
-    if not ctx.has_request:
-        return "The call of make_response()"
-    request = ctx.request
-    view = ctx.app.view_functions.get(request.endpoint)  # type: ignore[arg-type]
-    name = getattr(view, "__qualname__", None) or repr(view)
-    return f"The view function for {request.endpoint!r} ({name})"
 
 
 # --- the end --------------------------------------------------------------------------------------
@@ -678,6 +565,7 @@ def _call_every(group: Group, exc: BaseException | None, errors: list[BaseExcept
 async def respond(ctx: AppContext) -> Response:
     """Take a request whose URL is matched to its response, teardown included."""
     plan = ctx.plan
+    failure: BaseException | None = None
     try:
         if plan.begins:
             await begin(ctx)
@@ -685,11 +573,22 @@ async def respond(ctx: AppContext) -> Response:
             response: Response = await _replacement(ctx, "full_dispatch_request")
         else:
             response = await full_dispatch_request(ctx)
+        response = as_ours(ctx, response)
     except BaseException as error:
-        return await fail(ctx, error)
+        failure = error
+    if failure is not None:  # Not in the handler above, so that teardown sees no exception.
+        answer = await fail(ctx, failure)
+        failure = None  # Its traceback holds this frame.
+        return answer
     if plan.tears_down or response._plain is None or ctx._request._leaves_something:
         await end(ctx, None, response)
     return response
+
+
+async def _answer(ctx: AppContext, error: Exception) -> Response:
+    if "handle_exception" in ctx.plan.replaced:
+        return as_ours(ctx, await _replacement(ctx, "handle_exception", error))
+    return as_ours(ctx, await handle_exception(ctx, error))
 
 
 async def fail(ctx: AppContext, error: BaseException) -> Response:
@@ -698,9 +597,10 @@ async def fail(ctx: AppContext, error: BaseException) -> Response:
     try:
         if not isinstance(error, Exception):
             raise error
-        if "handle_exception" in ctx.plan.replaced:
-            return t.cast("Response", await _replacement(ctx, "handle_exception", error))
-        return await handle_exception(ctx, error)
+        ctx._handling = error
+        response: Response = await _raising_async(error, _answer, ctx, error)
+        ctx._handling = None
+        return response
     finally:
         exc = None if app.should_ignore_error(error) else error
         if ctx._request.scope and (keep := ctx._request.scope.get("aioflask.keep_context")):
@@ -712,6 +612,7 @@ async def fail(ctx: AppContext, error: BaseException) -> Response:
 
             with CancelScope(shield=True):
                 await end(ctx, exc)
+        ctx._handling = None
 
 
 async def end(ctx: AppContext, exc: BaseException | None, response: Response | None = None) -> None:
@@ -730,7 +631,11 @@ async def end(ctx: AppContext, exc: BaseException | None, response: Response | N
     ctx._ending = True
     await teardown(ctx, exc)
     if ctx._outer is None and appcontext_popped.receivers:
-        await _send(ctx, appcontext_popped)
+        token = _cv_app.set(t.cast("AppContext", ctx._below))
+        try:
+            await _send(ctx, appcontext_popped)
+        finally:
+            _cv_app.reset(token)
 
 
 async def cross(ctx: AppContext) -> Response:
@@ -780,6 +685,6 @@ async def _refuse(ctx: AppContext, error: PoolFull) -> Response:
         ctx.request.path,
     )
     try:
-        return make_response(ctx, await handle_http_exception(ctx, error))
+        return as_ours(ctx, make_response(ctx, await handle_http_exception(ctx, error)))
     except PoolFull:
-        return make_response(ctx, error)
+        return as_ours(ctx, make_response(ctx, error))

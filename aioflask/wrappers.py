@@ -11,9 +11,9 @@ import io
 import types
 import typing as t
 from http import HTTPStatus
+from itertools import chain
 
-from werkzeug.datastructures import Headers, ImmutableMultiDict, MultiDict
-from werkzeug.datastructures.mixins import ImmutableHeadersMixin
+from werkzeug.datastructures import EnvironHeaders, Headers, ImmutableMultiDict, MultiDict
 from werkzeug.exceptions import BadRequest, HTTPException
 from werkzeug.formparser import FormDataParser
 from werkzeug.http import HTTP_STATUS_CODES
@@ -37,7 +37,9 @@ from .body import (
 from .concurrency import hop, on_loop
 from .environ import LazyInput, build_environ
 from .globals import _cv_app, current_app
-from .streams import Client, StreamsFull, as_chunks
+from .headers import HeadersOnDemand, RequestHeaders, field_name, field_names
+from .streams import ASGIBody as ASGIBody
+from .streams import Client, StreamsFull, as_bytes, as_chunks
 
 if t.TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -72,14 +74,6 @@ class lazy(t.Generic[T]):
         return value
 
 
-class RequestHeaders(ImmutableHeadersMixin, Headers):  # type: ignore[misc]
-    """A request's header fields, which nobody can change; names read ``Content-Type``."""
-
-    def __init__(self, pairs: t.Iterable[tuple[bytes, bytes]] = ()) -> None:
-        # PERF: Headers() checks every pair for what the server has refused already (2 us).
-        self._list = [(k.decode("latin-1").title(), v.decode("latin-1")) for k, v in pairs]
-
-
 _URLENCODED = "application/x-www-form-urlencoded"
 _SAYS_WHETHER_IT_HAS_A_BODY = frozenset({"1.0", "1.1"})
 _NO_BODY = Body(None, None, b"0")
@@ -110,10 +104,18 @@ class Request(_WerkzeugRequest):
     """The form that was parsed while it arrived, if it was too large to be kept."""
     _leaves_something = False
     """Whether files or an environ have to be let go at the request's end."""
+    _input: t.Any = None
+    """What ``wsgi.input`` of the environ was; whoever puts another there, reads through that."""
     _max_content_length: int | None = None
     _max_form_memory_size: int | None = None
     _max_form_parts: int | None = None
     _max_body_memory: int | None = None
+
+    def __init__(
+        self, environ: WSGIEnvironment, populate_request: bool = True, shallow: bool = False
+    ) -> None:
+        super().__init__(environ, populate_request, shallow)
+        self._input = environ.get("wsgi.input")
 
     @classmethod
     def from_scope(cls, scope: Scope, receive: t.Any = None) -> t.Self:
@@ -125,7 +127,10 @@ class Request(_WerkzeugRequest):
             self = cls.__new__(cls)
             self.method = scope["method"].upper()
         else:  # COMPAT: a class with a constructor of its own expects Werkzeug's argument.
-            self = cls(scope.get("aioflask.environ") or build_environ(scope))
+            environ = scope.get("aioflask.environ") or build_environ(scope)
+            body = environ["wsgi.input"] = LazyInput()
+            self = cls(environ)
+            self._input, body.request = body, self
         self.scope = self._scope = scope
         # PERF: one pass in C answers every question about a header that the walk has.
         raw = self._raw = dict(scope["headers"])
@@ -212,8 +217,10 @@ class Request(_WerkzeugRequest):
         scope = self._scope
         self._leaves_something = True
         environ: WSGIEnvironment = scope.get("aioflask.environ") or build_environ(scope)
-        environ.setdefault("wsgi.input", LazyInput(self))
+        environ["wsgi.input"] = self._input = LazyInput(self)
         environ["werkzeug.request"] = self
+        # COMPAT: from now on a change of the environ is one of the headers.
+        self.headers = EnvironHeaders(environ)
         return environ
 
     @lazy
@@ -225,7 +232,7 @@ class Request(_WerkzeugRequest):
     @lazy
     def cookies(self) -> ImmutableMultiDict[str, str]:
         """The cookies by their names."""
-        if self.scope is not None and len(self._raw) == len(self._scope["headers"]):
+        if "environ" not in self.__dict__ and len(self._raw) == len(self._scope["headers"]):
             text = self._raw.get(b"cookie", b"").decode("latin-1")
         else:
             text = ";".join(self.headers.getlist("Cookie"))
@@ -239,46 +246,47 @@ class Request(_WerkzeugRequest):
     @property
     def max_content_length(self) -> int | None:
         """Bytes that the body may have, then 413; by default ``MAX_CONTENT_LENGTH``."""
-        return self._limit("max_content_length", "MAX_CONTENT_LENGTH", super().max_content_length)
+        inherited = super().max_content_length
+        return self._limit("MAX_CONTENT_LENGTH", self._max_content_length, inherited)
 
     @max_content_length.setter
     def max_content_length(self, value: int | None) -> None:
-        self.__dict__["_max_content_length"] = value
+        self._max_content_length = value
 
     @property
     def max_form_memory_size(self) -> int | None:
         """Bytes that a field of a multipart form may have; by default ``MAX_FORM_MEMORY_SIZE``."""
         inherited = super().max_form_memory_size
-        return self._limit("max_form_memory_size", "MAX_FORM_MEMORY_SIZE", inherited)
+        return self._limit("MAX_FORM_MEMORY_SIZE", self._max_form_memory_size, inherited)
 
     @max_form_memory_size.setter
     def max_form_memory_size(self, value: int | None) -> None:
-        self.__dict__["_max_form_memory_size"] = value
+        self._max_form_memory_size = value
 
     @property  # type: ignore[override]
     def max_form_parts(self) -> int | None:
         """Parts that a multipart body may have; by default ``MAX_FORM_PARTS``."""
-        return self._limit("max_form_parts", "MAX_FORM_PARTS", super().max_form_parts)
+        return self._limit("MAX_FORM_PARTS", self._max_form_parts, super().max_form_parts)
 
     @max_form_parts.setter
     def max_form_parts(self, value: int | None) -> None:
-        self.__dict__["_max_form_parts"] = value
+        self._max_form_parts = value
 
     @property
     def max_body_memory(self) -> int | None:
         """Bytes of a body that may be held in memory; by default ``MAX_BODY_MEMORY``."""
-        return self._limit("max_body_memory", "MAX_BODY_MEMORY", None)
+        return self._limit("MAX_BODY_MEMORY", self._max_body_memory, None)
 
     @max_body_memory.setter
     def max_body_memory(self, value: int | None) -> None:
-        self.__dict__["_max_body_memory"] = value
+        self._max_body_memory = value
 
-    def _limit(self, name: str, setting: str, inherited: int | None) -> int | None:
-        own: int | None = self.__dict__.get("_" + name, inherited)
-        ctx = _cv_app.get(None)
-        if ctx is None or "_" + name in self.__dict__:
+    @staticmethod
+    def _limit(setting: str, own: int | None, inherited: int | None) -> int | None:
+        if own is not None:  # COMPAT: None is no limit of one's own, so the configuration's holds.
             return own
-        return ctx.app.config[setting]  # type: ignore[no-any-return]
+        ctx = _cv_app.get(None)
+        return inherited if ctx is None else t.cast("int | None", ctx.app.config[setting])
 
     # --- routing
 
@@ -307,29 +315,41 @@ class Request(_WerkzeugRequest):
 
     @lazy
     def stream(self) -> t.IO[bytes]:
-        """The body as a file, for plain code; what has been read ahead is empty here.
+        """The body as a file, for plain code; what was parsed as a form is empty here.
 
         :raises RuntimeError: on the event loop's thread before the body was loaded.
         """
-        if self.shallow:
+        if self.shallow or self._reads_through_another():
             return _WerkzeugRequest.stream.fget(self)  # type: ignore[attr-defined,no-any-return]
-        if self._body.loaded is not None:
-            return io.BytesIO(self._body.loaded)
+        return self._file
+
+    def _reads_through_another(self) -> bool:
+        """Whether somebody has put another ``wsgi.input`` into the environ, around ours."""
+        environ = self.__dict__.get("environ")
+        return environ is not None and environ.get("wsgi.input") is not self._input
+
+    @lazy
+    def _file(self) -> t.IO[bytes]:
+        """The body as it came; what the environ's ``wsgi.input`` reads as well."""
+        body = self._body
+        body.check_size()
+        if body.loaded is not None:
+            return io.BytesIO(body.loaded)
         if self._arrived is not None:
             raise RuntimeError(
-                f"The raw body was asked for, but it was a form of {self._body.received:,} bytes"
+                f"The raw body was asked for, but it was a form of {body.received:,} bytes"
                 " that was parsed while it arrived, with its files on disk. Use request.form and"
                 " request.files. A plain view ('def') can read it raw, with request.get_data() or"
                 " request.stream before the form."
             )
-        if self._body.complete and not self._body.unread:
+        if body.complete and not body.unread:
             return io.BytesIO()
-        return open_for_plain_code(self._body)
+        return open_for_plain_code(body)
 
     @property
     def want_form_data_parsed(self) -> bool:
         """Whether the request says what its body is."""
-        return b"content-type" in self._raw
+        return bool(self.content_type)
 
     async def load_body(self) -> None:
         """Read the body, so that the plain calls that use it find it.
@@ -340,44 +360,55 @@ class Request(_WerkzeugRequest):
         :raises BodyTooLarge: a 413, beyond one of the limits.
         :raises ClientDisconnected: a 400, if the client went before it had sent everything.
         """
-        body = self._body
-        if body.complete or "stream" in self.__dict__:
+        body, own = self._body, self.__dict__
+        if body.complete or "_file" in own or "stream" in own:
             return
         kind = self._raw.get(b"content-type", b"")
-        if kind[:10].lower() != b"multipart/" or self.mimetype != "multipart/form-data":
+        if kind[:10].lower() != b"multipart/" or not self._is_ours("multipart/form-data"):
             body.loaded = await body.read()
-            return
-        body.check_announced(self.max_content_length, "MAX_CONTENT_LENGTH")
-        pieces: list[bytes] = []
-        size = body.length or 0
-        while size <= IN_MEMORY and (piece := await body.read_piece()):
-            pieces.append(piece)
-            size = max(size, body.received)
-        if size <= IN_MEMORY:
-            body.loaded = b"".join(pieces)
         else:
-            self._arrived = await parse_arriving(self, body, pieces)
-            self._leaves_something = True
+            body.check_size()
+            pieces: list[bytes] = []
+            size = body.length or 0
+            while size <= IN_MEMORY and (piece := await body.read_piece()):
+                pieces.append(piece)
+                size = max(size, body.received)
+            if size <= IN_MEMORY:
+                body.loaded = b"".join(pieces)
+            else:
+                self._arrived = await parse_arriving(self, body, pieces)
+                self._leaves_something = True
+        if self.scope is None:  # The server's input has been read to its end.
+            if not self._reads_through_another():
+                self.environ["wsgi.input"] = LazyInput(self)
+            self._input = self.environ["wsgi.input"]
+
+    def _is_ours(self, *kinds: str) -> bool:
+        """Whether the body is a form that we parse, and nothing of Werkzeug's way was replaced."""
+        return (
+            self.mimetype in kinds
+            and self.form_data_parser_class is FormDataParser
+            and type(self).make_form_data_parser is _WerkzeugRequest.make_form_data_parser
+            and not self.shallow
+            and not self._reads_through_another()
+        )
 
     def _load_form_data(self) -> None:
-        own, body = self.__dict__, self._body
+        own, body, data = self.__dict__, self._body, None
         if "form" in own:
             return
-        kind = self.mimetype
-        ours = (
-            kind in (_URLENCODED, "multipart/form-data")
-            and self.form_data_parser_class is FormDataParser
-        )
-        if ours and "stream" not in own and "_cached_data" not in own:
+        ours = self._is_ours(_URLENCODED, "multipart/form-data")
+        if ours and "stream" not in own and "_file" not in own and "_cached_data" not in own:
             if not body.complete and not on_loop():
                 body.wait(self.load_body)
+            body.check_size()
             data = body.loaded
+        elif ours:
+            data = own.get("_cached_data")
+        if ours and (data is not None or self._arrived is not None):
+            self._take_form(self.mimetype, data or b"")
         else:
-            data = own.get("_cached_data") if ours else None
-        if data is None and self._arrived is None:
             super()._load_form_data()
-        else:
-            self._take_form(kind, data or b"")
         self._parsed_form()
 
     def _take_form(self, kind: str, data: bytes) -> None:
@@ -463,109 +494,7 @@ def _load_json(data: bytes) -> t.Any:
     return json.loads(data)
 
 
-class ASGIBody:
-    """An ASGI application that a view returned, and that makes the response's body."""
-
-    def __init__(self, app: t.Any) -> None:
-        self.app = app
-
-    async def send(self, response: Response, ctx: AppContext, send: t.Any) -> None:
-        """Run it for the context's request; what hooks added to the response is sent with it."""
-        request = ctx.request
-        data = b"" if request._body.complete else None
-        if request._body.loaded is not None:
-            data = request._body.loaded
-        added = [
-            (name.lower().encode("latin-1"), value.encode("latin-1"))
-            for name, value in response.headers
-            if name.lower() not in ("content-type", "content-length")
-        ]
-
-        async def receive() -> t.Any:
-            nonlocal data
-            if data is None:
-                return await request._receive()
-            body, data = data, None
-            return {"type": "http.request", "body": body, "more_body": False}
-
-        async def send_on(message: t.Any) -> None:
-            if message["type"] == "http.response.start" and added:
-                message = {**message, "headers": [*message.get("headers", ()), *added]}
-            await send(message)
-
-        await self.app(request.scope, receive, send_on)
-
-    async def collect(self, response: Response, ctx: AppContext, scope: Scope) -> None:
-        """Run it to its end, for a server that is not ASGI, and fill the response."""
-        ctx.request.scope, pieces = scope, []
-        ctx.request._receive = _nothing_more
-
-        async def send(message: t.Any) -> None:
-            if message["type"] == "http.response.start":
-                pairs = message.get("headers", ())
-                response.status_code = message["status"]
-                response.headers.clear()
-                response.headers.extend(
-                    (k.decode("latin-1"), v.decode("latin-1")) for k, v in pairs
-                )
-            else:
-                pieces.append(message.get("body", b""))
-
-        await self.send(response, ctx, send)
-        response.response = [b"".join(pieces)]
-
-
-async def _nothing_more() -> dict[str, t.Any]:
-    return {"type": "http.disconnect"}
-
-
 # --- the response ---------------------------------------------------------------------------------
-
-
-class ResponseHeaders(Headers):
-    """The header fields of a response."""
-
-    def __init__(self, pairs: t.Iterable[tuple[str, str]] = ()) -> None:
-        self._list = list(pairs)
-
-    def __setitem__(self, key: t.Any, value: t.Any) -> None:
-        # PERF: a new field, the most frequent case, at a third of Werkzeug's price.
-        if type(key) is str and type(value) is str and "\n" not in value and "\r" not in value:
-            lower = key.lower()
-            for name, _ in self._list:
-                if len(name) == len(key) and name.lower() == lower:
-                    break
-            else:
-                self._list.append((key, value))
-                return
-        super().__setitem__(key, value)
-
-
-class _HeadersOnDemand:
-    """The header fields of a response, to be read and changed, made when they are first wanted.
-
-    PERF: as `lazy`, in one call.
-    """
-
-    def __get__(self, response: Response | None, owner: type) -> t.Any:
-        if response is None:
-            return self
-        pairs = [("Content-Type", response._type)] if response._type else []
-        if response._plain is not None and response.automatically_set_content_length:
-            pairs.append(("Content-Length", str(len(response._plain))))
-        headers = response.headers = ResponseHeaders.__new__(ResponseHeaders)
-        headers._list = pairs
-        return headers
-
-
-_field_names: dict[str, bytes] = {}
-
-
-def _field_name(name: str) -> bytes:
-    found = name.lower().encode("latin-1")
-    if len(_field_names) < 500:  # Views may pass on what a client sent.
-        _field_names[name] = found
-    return found
 
 
 _content_types: dict[str | None, str] = {}
@@ -582,6 +511,7 @@ def _content_type(mimetype: str) -> str:
 
 
 _BODILESS = frozenset({204, 304})
+_PIECE: dict[str, t.Any] = {"type": "http.response.body", "more_body": True}
 _CHANGED_ON_THE_WAY = frozenset({b"location", b"content-location"})
 
 
@@ -637,8 +567,10 @@ class Response(_WerkzeugResponse):
                 # PERF: the class says what most responses have.
                 if status == self._status_code:
                     status = None
-            if status is not None:
+            if type(status) is int:
                 self._status_code = status
+            elif status is not None:  # The class has words of its own: "201 Here It Is".
+                self.status = status
             if content_type is not None:
                 self._type = content_type
             else:
@@ -654,7 +586,7 @@ class Response(_WerkzeugResponse):
 
     # Werkzeug sets these three on the instance, and what it sets there wins.
 
-    headers: Headers = t.cast(Headers, _HeadersOnDemand())
+    headers: Headers = t.cast(Headers, HeadersOnDemand())
 
     @lazy
     def response(self) -> t.Any:
@@ -691,18 +623,19 @@ class Response(_WerkzeugResponse):
             body is None
             or "response" in own
             or not self._lazy_send
+            or not 200 <= code < 600
             or ("headers" in own and self.autocorrect_location_header)
         ):
             await self._send_any(ctx, send)
             return
         head = ctx._request.method == "HEAD"
-        if "headers" in own or code < 200 or code in _BODILESS:
+        if "headers" in own or code in _BODILESS:
             pairs = self._encode_headers(len(body))
         else:
-            pairs = [(b"content-type", self._type.encode("latin-1"))]
+            pairs = [(b"content-type", self._type.encode("latin-1"))] if self._type else []
             if self.automatically_set_content_length:
                 pairs.append((b"content-length", b"%d" % len(body)))
-        if head or code < 200 or code in _BODILESS:
+        if head or code in _BODILESS:
             body = b""
         await send({"type": "http.response.start", "status": code, "headers": pairs})
         await send({"type": "http.response.body", "body": body})
@@ -713,11 +646,11 @@ class Response(_WerkzeugResponse):
         """The header fields for the server; ``length`` is the body's if it is known."""
         code = self._status_code
         fields: t.Any = self.headers._list
-        if code < 200 or code in _BODILESS:
+        if code in _BODILESS:
             fields, length = self.get_wsgi_headers({}), None
         pairs = []
         for name, value in fields:
-            key = _field_names.get(name) or _field_name(name)
+            key = field_names.get(name) or field_name(name)
             if key == b"content-length":
                 length = None
             elif key in _CHANGED_ON_THE_WAY:
@@ -740,16 +673,18 @@ class Response(_WerkzeugResponse):
                 length = len(self._plain)
             pairs = self._encode_headers(length)
             body: t.Any = self.response if length is None else None
+            close = self.close
         else:
-            # COMPAT: what a subclass makes of an environ is asked for as under WSGI.
-            body, self.status, fields = self.get_wsgi_response(ctx.request.environ)
-            pairs = [(k.lower().encode("latin-1"), v.encode("latin-1")) for k, v in fields]
+            body, close, pairs = self._call_as_wsgi(ctx)
         code = self._status_code
+        if not 200 <= code < 600:
+            await self._close(ctx)
+            raise ValueError(_UNSENDABLE.format(self.status))
         start = {"type": "http.response.start", "status": code, "headers": pairs}
-        if ctx.request.method == "HEAD" or code < 200 or code in _BODILESS:
+        if ctx.request.method == "HEAD" or code in _BODILESS:
             body, self._plain = None, b""
         if body is not None:
-            await self._stream(ctx, body, start, send)
+            await self._stream(ctx, body, close, start, send)
             return
         try:
             await send(start)
@@ -757,26 +692,53 @@ class Response(_WerkzeugResponse):
         finally:
             await self._close(ctx)
 
-    async def _stream(self, ctx: AppContext, body: t.Any, start: t.Any, send: t.Any) -> None:
+    def _call_as_wsgi(self, ctx: AppContext) -> tuple[t.Any, t.Any, list[tuple[bytes, bytes]]]:
+        """COMPAT: what a subclass makes of an environ is asked for as under WSGI."""
+        pairs: list[tuple[bytes, bytes]] = []
+        written: list[bytes] = []
+
+        def start_response(status: str, fields: t.Any, exc_info: t.Any = None) -> t.Any:
+            self.status = status
+            pairs[:] = [(k.lower().encode("latin-1"), v.encode("latin-1")) for k, v in fields]
+            return written.append
+
+        token = _cv_app.set(ctx)  # It may use the request, though its teardown has run.
         try:
-            chunks = as_chunks(ctx, body, self.close)
+            body: t.Any = self(ctx.request.environ, start_response)
+        finally:
+            _cv_app.reset(token)
+        if hasattr(self.response, "__aiter__"):
+            return self.response, self.close, pairs
+        # A file that is passed through would leave what `call_on_close` was given uncalled.
+        close = self.close if body is self.response else getattr(body, "close", self.close)
+        return chain(written, body) if written else body, close, pairs
+
+    async def _stream(
+        self, ctx: AppContext, body: t.Any, close: t.Any, start: t.Any, send: t.Any
+    ) -> None:
+        try:
+            chunks = as_chunks(ctx, body, close)
         except StreamsFull:
             await self._close(ctx)
             raise
+        is_async = hasattr(body, "__aiter__")
         client = Client(ctx.request, send)
         try:
+            # COMPAT: as in WSGI, a generator that fails at once is a 500. An async one may wait
+            # for its first event; the client must not, and is told the status now.
+            first = b"" if is_async else as_bytes(await anext(chunks, b""))
             await client.send(start)
+            if first:
+                await client.send({**_PIECE, "body": first})
             async for chunk in chunks:
                 if client.gone:
                     break
-                if chunk:
-                    data = chunk.encode() if isinstance(chunk, str) else chunk
-                    message = {"type": "http.response.body", "body": data, "more_body": True}
-                    await client.send(message)
+                if data := as_bytes(chunk):
+                    await client.send({**_PIECE, "body": data})
         finally:
             client.forget()
             await chunks.aclose()
-            if hasattr(body, "__aiter__"):
+            if is_async:
                 await self._close(ctx)
         if not client.gone:
             await send({"type": "http.response.body", "body": b""})
@@ -787,6 +749,12 @@ class Response(_WerkzeugResponse):
             await self.response.aclose()
         if self.__dict__.get("_on_close") or not self.is_sequence:
             await hop(ctx, self.close)
+
+
+_UNSENDABLE = (
+    "The response has the status {!r}, which cannot be sent as a final one: it must be a number"
+    " from 200 to 599, as in 'return body, 201'."
+)
 
 
 def _never_awaited(coro: t.Any) -> str:

@@ -160,8 +160,8 @@ class AsyncBody(Iterator[t.Any]):
 
     async def _pull(self) -> None:
         self._task, self._room = asyncio.current_task(), asyncio.Event()
-        source = aiter(self._source)
         try:
+            source = aiter(self._source)
             try:
                 while not self._closing and (piece := await anext(source, None)) is not None:
                     await self._put(piece)

@@ -45,14 +45,40 @@ def test_flask_and_its_modules_are_ours() -> None:
     """)
 
 
+def test_the_version_is_flasks() -> None:
+    run("""if True:
+        import importlib.metadata
+        import aioflask
+        assert aioflask.__version__ != "3.1.3"
+        import aioflask.as_flask
+        import flask
+
+        assert flask.__version__ == importlib.metadata.version("flask")
+        assert tuple(map(int, flask.__version__.split("."))) >= (3, 0)
+    """)
+
+
+def test_attributes_that_flask_has_without_another_import() -> None:
+    run("""if True:
+        import aioflask.as_flask
+        import flask
+
+        assert flask.sansio.app.App is flask.Flask
+        assert flask.cli.with_appcontext and flask.logging.default_handler
+    """)
+
+
 def test_sansio_is_answered() -> None:
     run("""if True:
         import aioflask.as_flask
         import flask.sansio, flask.sansio.app, aioflask.app
+        from flask import Blueprint, Flask
+        from flask.sansio.app import App
         from flask.sansio.scaffold import Scaffold, setupmethod
         from flask.sansio.blueprints import BlueprintSetupState
         from flask.sansio import blueprints
 
+        assert App is Flask and blueprints.Blueprint is Blueprint and issubclass(App, Scaffold)
         assert flask.sansio.app is aioflask.app and blueprints is aioflask.blueprints
         assert flask.sansio.__name__ == "aioflask.sansio"
     """)
@@ -115,8 +141,11 @@ def test_a_version_is_known_also_without_the_distribution(tmp_path: Path, instal
     code = (
         "import aioflask.as_flask, importlib.metadata as m;"
         "print(m.version('flask'), m.version('Flask'), m.distribution('flask').metadata['Name'],"
+        " __import__('flask').__version__,"
         " sum(d.metadata['Name'] == 'Flask' for d in m.distributions()))"
     )
     done = python("-S", "-c", code, path=tmp_path)
     version = "3.0.99" if installed else "3.1.3"
-    assert done.stdout.split() == [version, version, "Flask", str(int(installed))], done.stderr
+    assert done.stdout.split() == [version, version, "Flask", version, str(int(installed))], (
+        done.stderr
+    )

@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import subprocess
 import sys
 import typing as t
+import urllib.request
 from collections.abc import Callable, Iterator
+from contextvars import copy_context
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import ModuleType
@@ -241,6 +244,52 @@ def test_an_async_command_without_the_context_runs_too() -> None:
     assert invoke(group, "show").output == "False\n"
 
 
+def grouped_by(app: Flask, kind: str) -> click.Command:
+    """A command line whose group `tools` is an ``async def`` function."""
+
+    async def tools(ctx: click.Context, loud: bool) -> None:
+        await asyncio.sleep(0)
+        inner = click.get_current_context()
+        click.echo(f"{inner.info_name} {inner.invoked_subcommand} {loud} {bool(current_app)}")
+
+    callback = click.pass_context(click.option("--loud", is_flag=True)(tools))
+    if kind == "app":
+        group = app.cli.group()(callback)
+    elif kind == "nested":
+        group = app.cli.group("outer")(lambda: None).group("tools")(callback)
+    elif kind == "AppGroup":
+        group = click.group(cls=AppGroup)(callback)
+        app.cli.add_command(group)
+    else:
+        group = click.group("tools", cls=FlaskGroup, create_app=lambda: app)(callback)
+
+    @group.command()
+    async def show() -> None:
+        await asyncio.sleep(0)
+        click.echo(current_app.name)
+
+    return group if kind == "FlaskGroup" else FlaskGroup(create_app=lambda: app)
+
+
+@pytest.mark.parametrize("kind", ["app", "nested", "AppGroup", "FlaskGroup"])
+def test_a_group_may_be_async(app: Flask, kind: str) -> None:
+    cli = grouped_by(app, kind)
+    way = {"nested": ["outer", "tools"], "FlaskGroup": []}.get(kind, ["tools"])
+    result = invoke(cli, *way, "--loud", "show", prog_name="tools")
+    # Whether the app is there is Flask's answer, too: only a whole command line has to find it.
+    assert result.output == f"tools show True {kind != 'FlaskGroup'}\nshop\n"
+
+
+def test_an_async_group_may_be_a_command_of_its_own(app: Flask) -> None:
+    @app.cli.group(invoke_without_command=True)
+    async def tools() -> None:
+        await asyncio.sleep(0)
+        raise click.ClickException("not today")
+
+    result = invoke(FlaskGroup(create_app=lambda: app), "tools")
+    assert (result.exit_code, result.stderr) == (1, "Error: not today\n")
+
+
 def test_an_error_in_an_async_command_comes_out_whole(app: Flask) -> None:
     @app.cli.command()
     async def fail() -> None:
@@ -291,6 +340,44 @@ def test_plugins_of_both_groups_are_commands_and_a_broken_one_is_left_out(
 def test_version_shows_what_a_bug_report_needs() -> None:
     lines = invoke(cli, "--version").output.splitlines()
     assert [line.split()[0] for line in lines[:4]] == ["Python", "aioflask", "Werkzeug", "uvicorn"]
+
+
+def complete(group: click.Group, *words: str) -> t.Any:
+    """What bash gets when TAB is pressed behind these words."""
+    line = {"COMP_WORDS": " ".join(["aioflask", *words]), "COMP_CWORD": str(len(words))}
+    env = {"_AIOFLASK_COMPLETE": "bash_complete", **line}
+    # The process ends then, so that nobody pops the app's context.
+    return copy_context().run(invoke, group, prog_name="aioflask", env=env)
+
+
+@pytest.mark.parametrize("words", [["r"], ["nothing", ""], ["nothing", "x"]])
+@pytest.mark.parametrize("source", [None, "app = 1 / 0\n", "import not_installed_anywhere\n"])
+def test_completion_without_an_app_says_nothing_beside_its_answer(
+    tmp_path: Path, words: list[str], source: str | None
+) -> None:
+    if source is not None:
+        write(tmp_path / "app.py", source)
+    result = complete(FlaskGroup(), *words)
+    assert result.stderr == ""
+    assert result.exit_code == 0
+    if words == ["r"]:
+        assert result.stdout == "plain,routes\nplain,run\n"
+
+
+def test_completion_knows_the_commands_of_the_app(app: Flask) -> None:
+    @app.cli.command("rebuild")
+    @click.option("--colour", type=click.Choice(["red", "green"]))
+    def rebuild(colour: str) -> None: ...
+
+    group = FlaskGroup(create_app=lambda: app)
+    assert complete(group, "re").stdout == "plain,rebuild\n"
+    assert complete(group, "rebuild", "--colour", "r").stdout == "plain,red\n"
+
+
+def test_the_module_is_an_attribute_of_the_package() -> None:
+    code = "import aioflask, sys; print('aioflask.cli' in sys.modules, aioflask.cli.__name__)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout == "False aioflask.cli\n", done.stderr
 
 
 def test_routes_are_a_table(app: Flask) -> None:
@@ -443,6 +530,23 @@ def test_a_change_that_breaks_the_app_is_shown_until_the_next(tmp_path: Path, se
     assert server.shows("SyntaxError")[0] == 500
     write(tmp_path / "app.py", "app = Flask('three')\n", PAGE)
     assert server.shows("hello from three")
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_run_does_not_believe_the_headers_of_a_proxy(
+    tmp_path: Path, serve: t.Any, workers: str
+) -> None:
+    write(
+        tmp_path / "app.py",
+        "from aioflask import request\napp = Flask('shop')\n",
+        "@app.get('/')\ndef page(): return f'{request.remote_addr} {request.scheme}'\n",
+    )
+    server = serve("run", "--port", "0", "--workers", workers)
+    server.shows("127.0.0.1")
+    url = "{}://127.0.0.1:{}/".format(*server.address)
+    headers = {"X-Forwarded-For": "6.6.6.6", "X-Forwarded-Proto": "https"}
+    with urllib.request.urlopen(urllib.request.Request(url, headers=headers)) as response:
+        assert response.read() == b"127.0.0.1 http"
 
 
 def test_app_run_in_a_module_does_nothing_under_the_command(tmp_path: Path, serve: t.Any) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 import anyio
 import anyio.to_thread
 import pytest
+import werkzeug.test
 
 from aioflask import Flask, current_app, g, nonblocking, request, run_sync, stream_with_context
 from aioflask.concurrency import (
@@ -1034,6 +1035,32 @@ def test_plain_code_without_a_loop_uses_the_background_one() -> None:
         background_loop().run(where(True))
     names = [entry.name for entry in traceback.extract_tb(caught.value.__traceback__)]
     assert names[-1] == "where"
+
+
+@pytest.mark.parametrize("error", [SystemExit(4), KeyboardInterrupt()], ids=["exit", "interrupt"])
+def test_what_ends_a_program_ends_no_loop(error: BaseException) -> None:
+    """It is raised where the coroutine was waited for, and the next one runs."""
+    app = Flask(__name__)
+
+    @app.get("/exit")
+    async def leave() -> str:
+        raise error
+
+    @app.get("/")
+    async def stay() -> str:
+        return "still there"
+
+    async def raises() -> None:
+        raise error
+
+    loop = background_loop()
+    with pytest.raises(type(error)):
+        async_to_sync(raises)()
+    with pytest.raises(type(error)):
+        werkzeug.test.run_wsgi_app(app, werkzeug.test.create_environ("/exit"))
+    pieces, _, _ = werkzeug.test.run_wsgi_app(app, werkzeug.test.create_environ("/"))
+    assert list(pieces) == [b"still there"]
+    assert background_loop() is loop
 
 
 def test_the_background_loop_does_not_wait_for_itself() -> None:

@@ -185,6 +185,47 @@ def test_a_step_into_something_else_names_the_variable(
         config.from_prefixed_env()
 
 
+class Folded(Config):
+    """A configuration that does not tell apart capitals and small letters."""
+
+    def __setitem__(self, key: str, value: t.Any) -> None:
+        super().__setitem__(key.upper(), value)
+
+    def __getitem__(self, key: str) -> t.Any:
+        return super().__getitem__(key.upper())
+
+    def __contains__(self, key: object) -> bool:
+        return super().__contains__(str(key).upper())
+
+
+class Section:
+    """Neither a dict nor registered as a mapping, but used like one."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, t.Any] = {}
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.values
+
+    def __getitem__(self, key: str) -> t.Any:
+        return self.values[key]
+
+    def __setitem__(self, key: str, value: t.Any) -> None:
+        self.values[key] = value
+
+
+def test_variables_go_through_the_methods_of_a_subclass_and_of_what_they_step_into(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("FLASK_plain", "FLASK_mail__PORT", "FLASK_Mail__HOST", "FLASK_SECTION__a__b"):
+        monkeypatch.setenv(name, "1")
+    config, section = Folded(tmp_path), Section()
+    config["SECTION"] = section
+    config.from_prefixed_env()
+    assert dict(config) == {"SECTION": section, "PLAIN": 1, "MAIL": {"PORT": 1, "HOST": 1}}
+    assert section.values == {"a": {"b": 1}}
+
+
 def test_a_namespace_becomes_keywords(config: Config) -> None:
     config.update(FOO_OPTION_1="a", FOO_OPTION_2="b", BAR_STUFF="c")
     assert config.get_namespace("FOO_") == {"option_1": "a", "option_2": "b"}

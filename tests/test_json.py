@@ -253,6 +253,70 @@ def test_a_provider_for_another_library_needs_dumps_and_loads_only() -> None:
         JSONProvider(APP).loads("1")
 
 
+class OfBytes(JSONProvider):
+    """What everybody writes for a library whose `dumps` gives bytes."""
+
+    def dumps(self, obj: t.Any, **kwargs: t.Any) -> t.Any:
+        return json.dumps(obj, separators=(",", ":")).encode()
+
+    def loads(self, s: str | bytes, **kwargs: t.Any) -> t.Any:
+        return json.loads(s)
+
+
+def answering(response_class: type[aioflask.Response] = aioflask.Response) -> Flask:
+    app = Flask(__name__)
+    app.response_class = response_class
+
+    @app.post("/dict")
+    def plain() -> t.Any:
+        return {"got": aioflask.request.get_json()}
+
+    @app.post("/jsonify")
+    async def jsonified() -> t.Any:
+        return aioflask.jsonify(got=aioflask.request.get_json())
+
+    @app.post("/with-status")
+    async def with_status() -> t.Any:
+        return {"got": aioflask.request.get_json()}, 201
+
+    return app
+
+
+VIEWS = [("/dict", 200), ("/jsonify", 200), ("/with-status", 201)]
+
+
+@pytest.mark.parametrize(("path", "status"), VIEWS)
+def test_a_provider_whose_dumps_gives_bytes_answers(path: str, status: int) -> None:
+    app = answering()
+    app.json = OfBytes(app)
+    response = app.test_client().post(path, json={"a": "é"})
+    assert (response.status_code, response.mimetype) == (status, "application/json")
+    assert response.data == b'{"got":{"a":"\\u00e9"}}'
+    with app.app_context():
+        file = io.BytesIO()
+        aioflask.json.dump([1], t.cast(t.Any, file))
+    assert file.getvalue() == b"[1]"
+
+
+@pytest.mark.parametrize("provider_class", [DefaultJSONProvider, OfBytes])
+@pytest.mark.parametrize(("path", "status"), VIEWS)
+def test_a_response_class_of_ones_own_is_given_text(
+    path: str, status: int, provider_class: type[JSONProvider]
+) -> None:
+    bodies = []
+
+    class Own(aioflask.Response):
+        def __init__(self, response: t.Any = None, *args: t.Any, **kwargs: t.Any) -> None:
+            bodies.append(response)
+            super().__init__(response, *args, **kwargs)
+
+    app = answering(Own)
+    app.json = provider_class(app)
+    response = app.test_client().post(path, json={"a": "é"})
+    assert (response.status_code, response.get_json()) == (status, {"got": {"a": "é"}})
+    assert bodies[0] == response.text
+
+
 # --- request bodies --------------------------------------------------------------------------
 
 

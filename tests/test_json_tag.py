@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import typing as t
 from datetime import UTC, datetime
 from uuid import UUID
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markupsafe import Markup
 
+from aioflask import Flask
 from aioflask.json.tag import JSONTag, TaggedJSONSerializer
 
 SOME_ID = UUID("12345678123456781234567812345678")
@@ -130,6 +132,24 @@ def test_a_subclass_may_choose_its_tags() -> None:
 
     assert Plain().dumps("HI") == '{"loud":"hi"}'
     assert Plain().loads('{" t":[1]}') == {" t": [1]}
+
+
+@pytest.mark.parametrize("with_app", [True, False])
+def test_a_subclass_may_tag_and_untag_by_itself(with_app: bool) -> None:
+    class Own(TaggedJSONSerializer):
+        def tag(self, value: t.Any) -> t.Any:
+            return {"n": str(value)} if type(value) is int else super().tag(value)
+
+        def untag(self, value: dict[str, t.Any]) -> t.Any:
+            return int(value["n"]) if "n" in value else super().untag(value)
+
+    serializer = Own()
+    with Flask(__name__).app_context() if with_app else contextlib.nullcontext():
+        written = serializer.dumps({"a": 1, "b": ["x", (2,)]})
+        assert written == '{"a":{"n":"1"},"b":["x",{" t":[{"n":"2"}]}]}'
+        assert serializer.loads(written) == {"a": 1, "b": ["x", (2,)]}
+        assert serializer.dumps(1) == '{"n":"1"}'
+        assert serializer.loads('{"n":"1"}') == 1
 
 
 def test_a_tag_must_define_its_methods() -> None:

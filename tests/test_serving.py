@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import socket
 import sys
 import typing as t
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -177,6 +179,71 @@ def test_a_file_named_in_extra_files_is_watched(start: t.Any, tmp_path: Path) ->
     server.shows("two")
 
 
+def test_files_below_a_folder_named_in_extra_files_are_watched(
+    start: t.Any, tmp_path: Path
+) -> None:
+    options = ", debug=True, extra_files=['settings/']"
+    text = SCRIPT.format(answer="X", options=options).replace('"X"', "START")
+    settings = tmp_path / "settings" / "deep" / "a.toml"
+    settings.parent.mkdir(parents=True)
+    settings.write_text("one")
+    (tmp_path / "script.py").write_text("START = open('settings/deep/a.toml').read()\n" + text)
+    server = start("script.py")
+    server.shows("one")
+    settings.write_text("two")
+    server.shows("two")
+
+
+AT_ITS_START = """\
+import sys
+sys.path.insert(0, FOLDER)
+import value
+"""
+IN_A_VIEW = """\
+import importlib.util, sys
+
+class Value:
+    def __getattr__(self, name):
+        spec = importlib.util.spec_from_file_location("value", FOLDER + "/value.py")
+        sys.modules["value"] = module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return getattr(module, name)
+
+value = Value()
+"""
+
+
+@pytest.mark.parametrize("how", [AT_ITS_START, IN_A_VIEW], ids=["at its start", "in a view"])
+def test_a_module_that_only_the_app_can_find_is_watched(
+    start: t.Any, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, how: str
+) -> None:
+    file = tmp_path_factory.mktemp("elsewhere") / "value.py"
+    file.write_text("X = 'one'\n")
+    text = SCRIPT.format(answer="X", options="").replace('"X"', "value.X")
+    (tmp_path / "script.py").write_text(f"FOLDER = {str(file.parent)!r}\n{how}{text}")
+    server = start("-m", "aioflask", "--app", "script", "run", "--debug", "--port", "0")
+    server.shows("one")
+
+    def save(text: str) -> None:
+        starts = server.output.count("Starting again")
+        file.write_text(text)
+
+        # Again and again, as the supervisor is told of new modules after a moment.
+        def noticed() -> t.Any:
+            os.utime(file)
+            return server.output.count("Starting again") > starts
+
+        server.until(noticed)
+
+    save("X = 'two of them'\n")
+    server.shows("two of them")
+    assert f"{file}. Starting again." in server.output
+    save("X = 'three' +\n")
+    server.shows("SyntaxError")
+    save("X = 'four of them'\n")  # One that could not be loaded is still watched.
+    server.shows("four of them")
+
+
 def test_without_a_script_it_serves_without_the_reloader(tmp_path: Path) -> None:
     text = SCRIPT.format(answer="hello", options=", debug=True")
     server = Server(tmp_path, "-", stdin=text)
@@ -243,7 +310,6 @@ def test_an_address_that_cannot_be_used_is_said(host: str, port: int, advice: st
         ({"workers": 4}, "aioflask run --workers"),
         ({"request_handler": object}, "asgi_app"),
         ({"static_files": {"/": "x"}}, "static_folder"),
-        ({"passthrough_errors": True}, "PROPAGATE_EXCEPTIONS"),
     ],
 )
 def test_an_option_of_werkzeugs_server_is_refused_with_advice(
@@ -260,6 +326,68 @@ def test_an_unknown_option_gets_a_suggestion() -> None:
         serving.run_app(Flask(__name__), "127.0.0.1", 0, reload=True)
 
 
+FAILING = """\
+from aioflask import Flask
+
+app = Flask(__name__)
+
+@app.get("/")
+def plain():
+    raise LookupError("a bug")
+
+@app.get("/async")
+async def coroutine():
+    raise LookupError("a bug")
+
+@app.get("/setting")
+def setting():
+    return str(app.config["PROPAGATE_EXCEPTIONS"])
+
+if __name__ == "__main__":
+    app.run(port=0{options})
+    print("afterwards", app.config["PROPAGATE_EXCEPTIONS"])
+"""
+
+
+@pytest.mark.parametrize("debug", [True, False])
+@pytest.mark.parametrize("path", ["/", "/async"])
+def test_errors_can_be_left_to_a_debugger_from_outside(
+    start: t.Any, tmp_path: Path, debug: bool, path: str
+) -> None:
+    options = f", debug={debug}, use_reloader=False, passthrough_errors=True"
+    (tmp_path / "script.py").write_text(FAILING.format(options=options))
+    server = start("script.py")
+    assert server.get(path) == (500, "Internal Server Error")  # The server's own words.
+    assert server.get("/setting") == (200, "True")
+    # The server saw it, and the app did not answer it.
+    assert "Exception in ASGI application" in server.output
+    assert "LookupError: a bug" in server.output
+    server.process.send_signal(signal.SIGINT)
+    assert server.ends() == 0
+    assert "afterwards None" in server.output
+
+
+@pytest.mark.parametrize(
+    ("options", "seen"),
+    [
+        ("", "127.0.0.1 http"),
+        (", passthrough_errors=False", "127.0.0.1 http"),
+        (", proxy_headers=True", "6.6.6.6 https"),
+    ],
+)
+def test_headers_of_a_proxy_are_believed_when_asked(
+    start: t.Any, tmp_path: Path, options: str, seen: str
+) -> None:
+    text = "from aioflask import request\n" + SCRIPT.format(answer="", options=options)
+    shown = 'request.remote_addr + " " + request.scheme'
+    text = text.replace('"" + app.config.get("SUFFIX", "")', shown)
+    (tmp_path / "script.py").write_text(text)
+    headers = {"X-Forwarded-For": "6.6.6.6", "X-Forwarded-Proto": "https"}
+    url = "{}://127.0.0.1:{}/".format(*start("script.py").address)
+    with urllib.request.urlopen(urllib.request.Request(url, headers=headers)) as response:
+        assert response.read().decode() == seen
+
+
 @pytest.mark.anyio
 async def test_run_on_a_running_loop_says_how_to_serve_there() -> None:
     with pytest.raises(RuntimeError, match=r"await uvicorn.Server\(uvicorn.Config\(app\)\)"):
@@ -269,15 +397,16 @@ async def test_run_on_a_running_loop_says_how_to_serve_there() -> None:
 def test_the_reloader_watches_sources_and_leaves_out_what_is_installed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen = ["app.py", "package/views.py", "elsewhere/library.py"]
+    seen = ["app.py", "package/views.py", "elsewhere/library.py", "more/a.toml", "more/b/c"]
     unseen = ["env/lib/x.py", "node_modules/x.py", ".tox/x.py", "__pycache__/x.py", "made.py"]
-    for name in [*seen, *unseen, "env/pyvenv.cfg", "settings.toml", "notes.txt"]:
+    for name in [*seen, *unseen, "env/pyvenv.cfg", "settings.toml", "notes.txt", "more/.git/x"]:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.path", [*sys.path[1:], str(tmp_path / "elsewhere")])
     extra = str(tmp_path / "settings.toml")
-    times = reloader._times([extra, str(tmp_path / "gone.toml")], ["*/made.py"])
+    files = [extra, str(tmp_path / "gone.toml"), str(tmp_path / "more")]
+    times = reloader._times(files, ["*/made.py"])
     below = {name for name in times if name.startswith(str(tmp_path))}
     assert below == {extra, *(str(tmp_path / name) for name in seen)}
     assert not [name for name in times if "site-packages" in name]

@@ -460,6 +460,106 @@ def test_a_null_session_is_not_saved() -> None:
     assert saved == []
 
 
+class Renamed(SecureCookieSessionInterface):
+    def get_cookie_name(self, app: aioflask.Flask) -> str:
+        return "own"
+
+
+class Eager(SecureCookieSessionInterface):
+    def should_set_cookie(self, app: aioflask.Flask, session: SessionMixin) -> bool:
+        return True
+
+
+class ModifiedFromTheStart(SecureCookieSession):
+    def __init__(self, initial: t.Any = None) -> None:
+        super().__init__(initial)
+        self.modified = True
+
+
+class Starting(SecureCookieSessionInterface):
+    session_class = ModifiedFromTheStart
+
+
+COLOURS = pytest.mark.parametrize("path", ["/untouched", "/untouched-async"])
+
+
+@pytest.fixture
+def both(app: aioflask.Flask) -> aioflask.Flask:
+    """The app, with a view of the other colour that leaves the session alone."""
+
+    @app.get("/untouched-async")
+    async def untouched_async() -> str:
+        return "untouched"
+
+    return app
+
+
+@COLOURS
+def test_a_permanent_session_under_a_name_of_the_interface_is_renewed(
+    both: aioflask.Flask, path: str
+) -> None:
+    both.session_interface = Renamed()
+    client = both.test_client()
+    assert client.get("/permanent").headers["Set-Cookie"].startswith("own=")
+    renewed = client.get(path).headers
+    assert renewed["Set-Cookie"].startswith("own=") and renewed["Vary"] == "Cookie"
+    both.config["SESSION_REFRESH_EACH_REQUEST"] = False
+    assert "Set-Cookie" not in client.get(path).headers
+
+
+@COLOURS
+def test_an_interface_may_set_the_cookie_at_every_request(both: aioflask.Flask, path: str) -> None:
+    both.session_interface = Eager()
+    both.config["SESSION_REFRESH_EACH_REQUEST"] = False
+    client = both.test_client()
+    assert "Set-Cookie" not in client.get(path).headers  # It is empty, and was before.
+    client.get("/set/a/1")
+    assert "Set-Cookie" in client.get(path).headers
+
+
+@COLOURS
+@pytest.mark.parametrize("on_the_instance", [False, True])
+def test_a_session_that_is_modified_from_the_start_is_saved(
+    both: aioflask.Flask, path: str, on_the_instance: bool
+) -> None:
+    if on_the_instance:
+        both.session_interface = SecureCookieSessionInterface()
+        interface_of(both).session_class = ModifiedFromTheStart
+    else:
+        both.session_interface = Starting()
+    client = both.test_client()
+    assert client.get(path).headers["Set-Cookie"].startswith("session=;")
+    client.get("/set/a/1")
+    assert client.get(path).headers["Set-Cookie"].startswith("session=ey")
+
+
+@COLOURS
+def test_stand_ins_of_the_interface_are_made_for_every_request(
+    both: aioflask.Flask, path: str
+) -> None:
+    made: list[t.Any] = []
+
+    class Own(NullSession):
+        pass
+
+    class Interface(SecureCookieSessionInterface):
+        null_session_class = Own
+
+        def make_null_session(self, app: aioflask.Flask) -> NullSession:
+            made.append(super().make_null_session(app))
+            return t.cast(NullSession, made[-1])
+
+        def is_null_session(self, obj: object) -> bool:
+            made.append(obj)
+            return super().is_null_session(obj)
+
+    both.session_interface = Interface()
+    both.secret_key = None
+    both.test_client().get(path)
+    assert [type(each) for each in made] == [Own, Own]
+    assert made[0] is made[1]
+
+
 def test_an_interface_without_open_session_says_so() -> None:
     app = aioflask.Flask(__name__)
     with pytest.raises(NotImplementedError):

@@ -188,3 +188,17 @@ def test_contexts_templates_and_flashed_messages_are_announced() -> None:
     ):
         assert app.test_client().get("/").data == b"tea"
     assert seen == ["pushed", ("Saved.", "notice"), "tea", "popped"]
+
+
+def test_a_muted_signal_is_not_sent() -> None:
+    app, calls = Flask(__name__), list[object]()
+
+    def receive(sender: Flask, **values: t.Any) -> None:
+        calls.append(sender)
+
+    with signals.request_started.connected_to(receive, app):
+        with signals.request_started.muted():
+            app.test_client().get("/")
+        assert calls == []
+        app.test_client().get("/")
+        assert calls == [app]

@@ -206,6 +206,49 @@ def test_the_apps_folder_comes_before_the_blueprints(folders: aioflask.Flask) ->
     assert sorted(folders.jinja_env.list_templates()) == ["a.html", "b.html", "c.html"]
 
 
+class BlueprintFirst(DispatchingJinjaLoader):
+    """Looks first where the request says."""
+
+    def _iter_loaders(self, template: str) -> t.Any:
+        for owner, loader in super()._iter_loaders(template):
+            if owner.name == aioflask.request.args["owner"]:
+                yield owner, loader
+        yield from super()._iter_loaders(template)
+
+
+@pytest.mark.parametrize("explained", [False, True])
+@pytest.mark.parametrize("path", ["/plain", "/async"])
+def test_a_loader_of_ones_own_may_choose_the_order(
+    folders: aioflask.Flask, explained: bool, path: str
+) -> None:
+    folders.config["EXPLAIN_TEMPLATE_LOADING"] = explained
+    folders.jinja_env.loader = BlueprintFirst(folders)
+    folders.jinja_env.cache = None
+    folders.add_url_rule("/plain", "plain", lambda: aioflask.render_template("b.html"))
+
+    @folders.get("/async")
+    async def view() -> str:
+        return aioflask.render_template("b.html")
+
+    client = folders.test_client()
+    owners = ("first", "second", "app")
+    found = [client.get(path, query_string={"owner": owner}).text for owner in owners]
+    assert found == ["first", "second", "first"]
+    assert sorted(folders.jinja_env.list_templates()) == ["a.html", "b.html", "c.html"]
+
+
+@pytest.mark.parametrize("name", ["_get_source_fast", "_get_source_explained"])
+def test_a_loader_of_ones_own_may_replace_either_way(folders: aioflask.Flask, name: str) -> None:
+    def get_source(self: t.Any, environment: t.Any, template: str) -> t.Any:
+        return f"{template} by {name}", None, None
+
+    folders.config["EXPLAIN_TEMPLATE_LOADING"] = name == "_get_source_explained"
+    own = type("Own", (DispatchingJinjaLoader,), {name: get_source})
+    folders.jinja_env.loader = own(folders)
+    with folders.app_context():
+        assert aioflask.render_template("x.txt") == f"x.txt by {name}"
+
+
 def test_template_loading_is_explained_when_asked(
     folders: aioflask.Flask, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -161,6 +161,38 @@ def test_body_comes_in_pieces_of_64_kib() -> None:
     assert sizes == [65_536, 65_536, 18_928]
 
 
+@pytest.mark.parametrize("data", [b"", b"abc"])
+@pytest.mark.parametrize("colour", ["def", "async def"])
+def test_a_body_shorter_than_its_content_length_is_a_client_that_has_gone(
+    app: Flask, client: FlaskClient, mode: str, data: bytes, colour: str
+) -> None:
+    async def view_async() -> bytes:
+        return request.get_data()
+
+    def view() -> bytes:
+        return request.get_data()
+
+    app.add_url_rule("/", "view", view if colour == "def" else view_async, methods=["POST"])
+    for length, status in ((5, 400), (len(data), 200)):
+        answer = client.post("/", data=data, environ_overrides={"CONTENT_LENGTH": str(length)})
+        assert answer.status_code == status
+    assert answer.data == data
+
+
+@pytest.mark.parametrize("colour", ["def", "async def"])
+def test_the_environs_input_is_the_body(
+    app: Flask, client: FlaskClient, mode: str, colour: str
+) -> None:
+    async def view_async() -> Any:
+        return request.environ["wsgi.input"].read(4)
+
+    def view() -> Any:
+        return request.environ["wsgi.input"].read(4)
+
+    app.add_url_rule("/", "view", view if colour == "def" else view_async, methods=["POST"])
+    assert client.post("/", data=b"body").data == b"body"
+
+
 def test_a_stream_that_blocks_does_not_hold_up_the_loop(app: Flask, client: FlaskClient) -> None:
     pieces = [b"a", b"b", b""]
 
@@ -248,6 +280,26 @@ def test_status_has_its_reason(app: Flask, client: FlaskClient, mode: str) -> No
     app.add_url_rule("/", view_func=lambda: ("", 201))
     assert client.get("/").status == "201 CREATED"
     assert client.get("/nowhere").status == "404 NOT FOUND"
+
+
+def test_header_names_have_their_usual_capitals(app: Flask, client: FlaskClient, mode: str) -> None:
+    names = "Content-Type ETag WWW-Authenticate X-Request-ID X-My-Own Set-Cookie".split()
+
+    @app.get("/")
+    def view() -> Any:
+        return "", [(name, "value") for name in names]
+
+    headers = dict(client.get("/").headers)
+    assert headers.keys() >= {*names, "Content-Length"}
+
+
+def test_a_body_that_is_no_bytes_is_an_error() -> None:
+    async def door(scope: Message, receive: Any, send: Any) -> None:
+        await start(send)
+        await send({"type": "http.response.body", "body": 3})
+
+    with pytest.raises(TypeError, match="type int"):
+        behind(door).get("/")
 
 
 def test_an_exception_reaches_the_test_with_its_traceback(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
-from copy import deepcopy
+from collections.abc import AsyncIterator, Callable
+from copy import copy, deepcopy
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qsl, quote
@@ -17,7 +17,7 @@ from werkzeug.test import EnvironBuilder
 from werkzeug.wrappers import Request as TheirRequest
 from werkzeug.wrappers import Response as TheirResponse
 
-from aioflask import Flask, Request, Response
+from aioflask import Flask, Request, Response, g, request
 from aioflask.body import parse_pairs
 from aioflask.environ import build_environ
 from aioflask.wsgi import scope_from_environ
@@ -229,6 +229,32 @@ def test_request_headers_cannot_be_changed() -> None:
     for change in ("add", "set", "__setitem__", "setdefault"):
         with pytest.raises(TypeError):
             getattr(headers, change)("X", "y")
+    headers.clear()
+    assert len(headers) == 1
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda headers: headers["X-Missing"],
+        lambda headers: headers["host"],
+        lambda headers: headers[0],
+        lambda headers: headers[0:1],
+        lambda headers: headers.get(5),
+        lambda headers: headers.get(5, "default"),
+        lambda headers: 5 in headers,
+        lambda headers: "HOST" in headers,
+        lambda headers: headers.copy(),
+        lambda headers: copy(headers),
+        lambda headers: headers | {"X": "y"},
+        lambda headers: headers.clear(),
+        lambda headers: list(Headers(headers)),
+    ],
+)
+def test_request_headers_answer_as_werkzeugs(ask: Callable[[Any], Any]) -> None:
+    """A missing one is a plain KeyError, which is no 400 but the view's fault."""
+    ours, theirs = both(scope_of())
+    assert outcome(lambda: ask(ours.headers)) == outcome(lambda: ask(theirs.headers))
 
 
 def test_build_environ_has_what_pep_3333_wants() -> None:
@@ -275,6 +301,42 @@ def test_a_request_class_with_a_constructor_of_its_own_is_given_an_environ() -> 
 
     made = Own.from_scope(scope_of(query=b"a=1", path="/p"))
     assert made.made_from == made.path == "/p" and made.args["a"] == "1"
+
+
+@pytest.mark.parametrize("colour", ["def", "async def"])
+def test_such_a_class_may_put_a_stream_of_its_own_around_the_body(colour: str) -> None:
+    class Upper:
+        def __init__(self, stream: Any) -> None:
+            self.stream = stream
+
+        def read(self, size: int = -1) -> bytes:
+            return bytes(self.stream.read(size).upper())
+
+    class Own(Request):
+        def __init__(self, environ: Any) -> None:
+            environ["wsgi.input"] = Upper(environ["wsgi.input"])
+            super().__init__(environ)
+
+    app = Flask("wrappers_test")
+    app.request_class = Own
+
+    async def view_async() -> bytes:
+        return request.get_data()
+
+    app.add_url_rule(
+        "/", "view", view_async if colour != "def" else lambda: request.get_data(), methods=["POST"]
+    )
+    assert app.test_client().post("/", data=b"text").text == "TEXT"
+
+
+@pytest.mark.parametrize("read", ["form", "files", "data", "stream", "get_data"])
+@pytest.mark.parametrize("kind", ["multipart/form-data; boundary=x", "text/plain"])
+def test_a_shallow_request_reads_no_body(read: str, kind: str) -> None:
+    environ = EnvironBuilder("/", method="POST", data=b"x", content_type=kind).get_environ()
+    made = [cls(environ, shallow=True) for cls in (Request, TheirRequest)]
+    for each in made:
+        with pytest.raises(RuntimeError, match="shallow"):
+            getattr(each, read)()
 
 
 # -- the response ------------------------------------------------------------------------------
@@ -437,6 +499,29 @@ class Wrapping(Response):
         return [b"<", *super().get_app_iter(environ), b">"]
 
 
+class Called(Response):
+    def __call__(self, environ: Any, start_response: Any) -> Any:
+        def start(status: str, headers: Any, exc_info: Any = None) -> Any:
+            return start_response(status, [*headers, ("X-Called", "yes")], exc_info)
+
+        return super().__call__(environ, start)
+
+
+class Aware(Response):
+    def get_wsgi_headers(self, environ: Any) -> Headers:
+        headers = super().get_wsgi_headers(environ)
+        headers["X-Seen"] = request.path + g.seen
+        return headers
+
+
+class Worded(Response):
+    default_status = "203 Here It Is"  # type: ignore[assignment]
+
+
+class Untyped(Response):
+    default_mimetype = None
+
+
 class Text(Response):
     default_mimetype = "text/plain"
     default_status = 203
@@ -457,6 +542,10 @@ class Unmeasured(Response):
         (Wrapping, "<hi>", ("Content-Type", "text/html; charset=utf-8")),
         (Text, "hi", ("Content-Type", "text/plain; charset=utf-8")),
         (Unmeasured, "hi", ("Content-Length", None)),
+        (Called, "hi", ("X-Called", "yes")),
+        (Aware, "hi", ("X-Seen", "/p!")),
+        (Worded, "hi", ("Content-Length", "2")),
+        (Untyped, "hi", ("Content-Type", None)),
     ],
 )
 def test_what_a_subclass_replaces_is_called(
@@ -466,8 +555,10 @@ def test_what_a_subclass_replaces_is_called(
     app.response_class = kind
 
     def view() -> Any:
+        g.seen = "!"
         response = app.make_response("hi")
-        response.headers["Location"] = "/to"
+        if kind not in (Worded, Untyped):  # These differ in what nobody touches.
+            response.headers["Location"] = "/to"
         if kind is Wrapping:
             del response.headers["Content-Length"]
         return response
@@ -478,7 +569,49 @@ def test_what_a_subclass_replaces_is_called(
     app.add_url_rule("/p", "p", view if colour == "def" else view_async)
     answer = app.test_client().get("/p")
     assert answer.text == text and answer.headers.get(field[0]) == field[1]
-    assert answer.status_code == (203 if kind is Text else 200)
+    assert answer.status_code == (203 if kind in (Text, Worded) else 200)
+
+
+@pytest.mark.parametrize("kind", [Stamped, Called])
+@pytest.mark.parametrize("written", [False, True])
+def test_what_a_subclass_makes_of_a_stream_is_closed_once(
+    kind: type[Response], written: bool
+) -> None:
+    app, calls = Flask("wrappers_test"), list[str]()
+
+    class Kind(kind):  # type: ignore[misc, valid-type]
+        def __call__(self, environ: Any, start_response: Any) -> Any:
+            def start(*args: Any) -> Any:
+                write = start_response(*args)
+                if written:
+                    write(b"written ")
+                return write
+
+            return super().__call__(environ, start)
+
+    @app.get("/")
+    def view() -> Response:
+        response: Response = Kind(text for text in ("a", "b"))
+        response.call_on_close(lambda: calls.append("closed"))
+        return response
+
+    assert app.test_client().get("/").text == ("written ab" if written else "ab")
+    assert calls == ["closed"]
+
+
+def test_what_a_subclass_makes_of_an_environ_leaves_an_async_stream_alone() -> None:
+    app = Flask("wrappers_test")
+
+    @app.get("/p")
+    async def view() -> Response:
+        async def stream() -> AsyncIterator[str]:
+            yield "a"
+            yield "b"
+
+        return Stamped(stream())
+
+    answer = app.test_client().get("/p")
+    assert (answer.text, answer.headers["X-Path"]) == ("ab", "/p")
 
 
 def test_a_subclass_made_by_hand_is_as_lazy_as_ours() -> None:

@@ -31,6 +31,7 @@ except ImportError:  # PyPy has none: the standard library does it all
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = "JanFebMarAprMayJunJulAugSepOctNovDec"
+_RESPONSE = "aioflask.wrappers"
 _TOO_DEEP = "The JSON is nested too deeply to be read."
 
 
@@ -64,7 +65,9 @@ class JSONProvider:
 
     def dump_bytes(self, obj: t.Any) -> bytes:
         """Write ``obj`` as the body of a response, UTF-8."""
-        return self.dumps(obj).encode()
+        body: t.Any = self.dumps(obj)
+        # COMPAT: `dumps` of a library such as orjson gives bytes, and in Flask that works.
+        return body if isinstance(body, bytes) else body.encode()
 
     def load_body(self, data: bytes) -> t.Any:
         """Read the body of a request; ValueError if it is not JSON or nested too deeply."""
@@ -86,7 +89,11 @@ class JSONProvider:
         # PERF: nearly all responses are of one value, which takes no further call.
         one = len(args) == 1 and not kwargs
         obj = args[0] if one else self._prepare_response_obj(args, kwargs)
-        return self._app.response_class(self.dump_bytes(obj), mimetype=self.mimetype)
+        body, response_class = self.dump_bytes(obj), self._app.response_class
+        if response_class.__module__ == _RESPONSE:
+            return response_class(body, mimetype=self.mimetype)
+        # COMPAT: a class of one's own may look at the body, which is text in Flask.
+        return response_class(body.decode(), mimetype=self.mimetype)
 
 
 def _http_date(o: date) -> str:

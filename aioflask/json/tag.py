@@ -13,6 +13,7 @@ import json
 import typing as t
 from base64 import b64decode, b64encode
 from datetime import datetime
+from operator import attrgetter
 from uuid import UUID
 
 from markupsafe import Markup
@@ -181,7 +182,8 @@ class TaggedJSONSerializer:
     def __init__(self) -> None:
         self.tags: dict[str, JSONTag] = {}
         self.order: list[JSONTag] = []
-        self._stock = 0  # how many tags `order` has, or -1 once one of them is not from here
+        # How many tags `order` has, or -1 once one of them, or what asks them, is not from here.
+        self._stock = 0 if _methods_of(type(self)) == _OUR_METHODS else -1
         for tag_class in self.default_tags:
             self.register(tag_class)
 
@@ -280,3 +282,7 @@ class TaggedJSONSerializer:
             if end == len(value):
                 return found
         return loads(value)
+
+
+_methods_of = attrgetter("tag", "untag", "_untag_scan")
+_OUR_METHODS = _methods_of(TaggedJSONSerializer)

@@ -20,14 +20,20 @@ from aioflask import (
     after_this_request,
     copy_current_request_context,
     current_app,
+    flash,
     g,
+    get_flashed_messages,
     has_app_context,
     has_request_context,
+    jsonify,
+    render_template_string,
     request,
     session,
     stream_with_context,
+    url_for,
 )
 from aioflask.concurrency import async_to_sync, run_sync
+from aioflask.sessions import SecureCookieSession, SessionInterface
 from aioflask.wsgi import scope_from_environ
 from tests.flow.doors import COLOURS, Answer, Flow, ask
 
@@ -390,6 +396,101 @@ def test_a_request_in_an_app_context_shares_its_g(app: Flask) -> None:
     assert log == ["request", "app"]
 
 
+def test_a_context_pushed_around_a_server_lends_nothing(flow: Flow) -> None:
+    """The requests of a program that pushes one when it starts are as far apart as any."""
+    app, log = flow.app, list[Any]()
+    app.teardown_appcontext(lambda error: log.append("end"))
+    flow.route("/<user>")(lambda user: str(g.setdefault("user", user)))
+
+    async def serve() -> list[str]:
+        answers = []
+        async with app.app_context():
+            for path in ("/ann", "/ben"):
+                scope = scope_from_environ(create_environ(path))
+                del scope["aioflask.environ"]
+                answers.append((await ask(app, scope, [])).text)
+            assert log == ["end", "end"]
+            assert "user" not in g
+        return answers
+
+    assert flow.run(serve) == ["ann", "ben"]
+
+
+def test_an_app_context_inside_of_a_request_does_not_hide_it(flow: Flow) -> None:
+    app, other = flow.app, Flask("other_app", static_folder=None)
+
+    def view(name: str) -> Response:
+        session["seen"] = 1
+        g.x = 1
+        seen = []
+        for inner in (app, other):
+            with inner.app_context():
+                seen.append(
+                    [
+                        current_app.name,
+                        "x" in g,
+                        request.path,
+                        session["seen"],
+                        has_request_context(),
+                    ]
+                )
+                session["seen"] += 1
+                flash(f"in {inner.name}")
+                after_this_request(lambda response: response)
+                called = copy_current_request_context(lambda: request.path)()
+                seen[-1] += [
+                    called,
+                    render_template_string("{{ request.path }} {{ session.seen }}"),
+                ]
+        with app.app_context():
+            seen.append([url_for("view", name="x"), url_for("view", name="x", _external=True)])
+        return jsonify(seen, session["seen"], get_flashed_messages(), g.x)
+
+    app.add_url_rule("/<name>", "view", flow.paint(view))
+    assert flow.get("/ann", base_url="http://example.org").json == [
+        [
+            ["flow_test", False, "/ann", 1, True, "/ann", "/ann 2"],
+            ["other_app", False, "/ann", 2, True, "/ann", "/ann 3"],
+            ["/x", "http://example.org/x"],
+        ],
+        3,
+        ["in flow_test", "in other_app"],
+        1,
+    ]
+
+
+def test_a_copied_function_writes_the_requests_session(flow: Flow) -> None:
+    def view() -> str:
+        def write() -> None:
+            session["written"] = "in a copy"
+
+        copied = copy_current_request_context(write)
+        with ThreadPoolExecutor(1) as threads:
+            threads.submit(copied).result()
+        return str(session["written"])
+
+    flow.route("/")(view)
+    answer = flow.get()
+    assert answer.text == "in a copy"
+    assert answer.headers["Set-Cookie"].startswith("session=")
+
+
+def test_a_block_may_end_before_the_request_that_a_client_keeps(app: Flask) -> None:
+    log: list[str] = []
+    app.teardown_request(lambda error: log.append("request"))
+    app.teardown_appcontext(lambda error: log.append("app"))
+    app.add_url_rule("/<name>", "view", lambda name: g.setdefault("name", name))
+    with app.test_client() as client:
+        with app.app_context():
+            client.get("/ann")
+            client.get("/ben")
+            assert (request.path, g.name) == ("/ben", "ann")  # One `g` for the whole block.
+        assert (request.path, g.name) == ("/ben", "ann")
+        log.clear()
+    assert log == ["request"]
+    assert not has_app_context()
+
+
 def test_contexts_nest_and_come_back(app: Flask) -> None:
     other = Flask("other_app", static_folder=None)
     assert not has_app_context()
@@ -548,8 +649,6 @@ def test_a_session_is_the_same_in_hooks_and_view(flow: Flow, hooks: str) -> None
 def test_a_foreign_session_interface_is_opened_before_and_saved_after(
     flow: Flow, interface_colour: str
 ) -> None:
-    from aioflask.sessions import SecureCookieSession, SessionInterface
-
     log: list[str] = []
 
     class Plain(SessionInterface):
@@ -578,3 +677,53 @@ def test_a_foreign_session_interface_is_opened_before_and_saved_after(
     flow.route("/")(view)
     flow.get()
     assert log == ["open /", "view", "save 2"]
+
+
+class ServerSession(SessionInterface):
+    """One that asks a server, as those of databases do."""
+
+    opened = 0
+
+    async def open_session(self, app: Any, request: Any) -> Any:
+        await anyio.sleep(0)
+        self.opened += 1
+        return SecureCookieSession({"user": request.path})
+
+    async def save_session(self, app: Any, session: Any, response: Any) -> None: ...
+
+
+def test_an_async_session_is_opened_for_a_request_made_by_hand(app: Flask) -> None:
+    app.session_interface = interface = ServerSession()
+    with app.test_request_context("/ann"):
+        assert session["user"] == "/ann"
+        with app.test_request_context("/ben"):
+            assert session["user"] == "/ben"
+    assert interface.opened == 2
+
+
+@pytest.mark.anyio
+async def test_an_async_session_needs_async_with_on_the_loop(app: Flask) -> None:
+    app.session_interface = ServerSession()
+    async with app.test_request_context("/ann"):
+        assert session["user"] == "/ann"
+    refusal = r"open_session\(\) is 'async def'.*'async with'"
+    with pytest.raises(RuntimeError, match=refusal), app.test_request_context("/"):
+        pass
+    assert not has_app_context()
+
+
+def test_a_session_that_could_not_be_opened_is_not_opened_again(flow: Flow) -> None:
+    calls: list[str] = []
+
+    class Broken(ServerSession):
+        async def open_session(self, app: Any, request: Any) -> Any:
+            calls.append("open")
+            raise LookupError("no server")
+
+        async def save_session(self, app: Any, session: Any, response: Any) -> None:
+            calls.append("save")
+
+    flow.app.session_interface = Broken()
+    flow.returning(lambda: "never")
+    assert flow.get().status == 500
+    assert calls == ["open"]

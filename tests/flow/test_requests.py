@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import itertools
 import tempfile
@@ -9,9 +10,10 @@ from typing import Any
 
 import pytest
 from werkzeug.datastructures import FileStorage
+from werkzeug.formparser import FormDataParser
 from werkzeug.test import create_environ
 
-from aioflask import Request, Response, jsonify, request
+from aioflask import Request, Response, g, jsonify, request
 from tests.flow.doors import COLOURS, Answer, Flow, few_doors
 
 JSON = "application/json"
@@ -319,6 +321,15 @@ def test_a_piece_may_end_anywhere_in_a_boundary(flow: Flow, announced: bool) -> 
             assert answer.json == ["xxthe end", "field"], (end, answer)
 
 
+def test_a_boundary_may_stand_in_what_comes_before_an_incomplete_one(flow: Flow) -> None:
+    """Here with the line ends of Unix, and with a closing boundary in the data."""
+    flow.route("/", methods=["POST"])(lambda: jsonify(request.form))
+    part = b'--XX\nContent-Disposition: form-data; name="a"\n\n'
+    for data in (b"\r\n", b"1\r\n", b"\n"):
+        body = part + data + b"\r\n--XX--\n--XX--\n"
+        assert pieces(flow, [body], content_type=BOUNDARY).json == {"a": data.decode()}
+
+
 @few_doors
 @pytest.mark.parametrize("at", [65_536, 131_072])
 def test_a_boundary_may_lie_anywhere_in_a_piece(flow: Flow, at: int) -> None:
@@ -332,10 +343,13 @@ def test_a_boundary_may_lie_anywhere_in_a_piece(flow: Flow, at: int) -> None:
 
 
 def test_a_stream_factory_of_ones_own_gets_the_file(flow: Flow) -> None:
+    """It is asked by keywords, as Werkzeug does."""
     made: list[Any] = []
+    asked: list[dict[str, Any]] = []
 
     class Own(Request):
-        def _get_file_stream(self, *args: Any, **kwargs: Any) -> Any:
+        def _get_file_stream(self, **kwargs: Any) -> Any:  # type: ignore[override]
+            asked.append(kwargs)
             made.append(tempfile.SpooledTemporaryFile())  # noqa: SIM115
             return made[-1]
 
@@ -343,6 +357,9 @@ def test_a_stream_factory_of_ones_own_gets_the_file(flow: Flow) -> None:
     flow.route("/", methods=["POST"])(lambda: request.files["f"].read())
     assert pieces(flow, [MULTIPART], content_type=BOUNDARY).data == b"file's\r\ntext"
     assert len(made) == 1 and made[0].closed
+    length = len(MULTIPART)
+    about = {"filename": "n.txt", "content_type": "text/plain", "content_length": 0}
+    assert asked == [{"total_content_length": length, **about}]
 
 
 # --- before the view ---------------------------------------------------------------------------
@@ -392,6 +409,130 @@ def test_a_hook_refuses_before_a_byte_is_read(flow: Flow, hooks: str) -> None:
     assert (answer.status, answer.text) == (401, "no")
 
 
+# --- the body as the environ has it ---------------------------------------------------------------
+
+
+class Checksum:
+    """What https://flask.palletsprojects.com/en/stable/patterns/requestchecksum/ shows."""
+
+    def __init__(self, environ: dict[str, Any]) -> None:
+        self.stream = environ["wsgi.input"]
+        self.digest = hashlib.sha1()
+        environ["wsgi.input"] = self
+
+    def read(self, *args: Any) -> bytes:
+        return self.note(self.stream.read(*args))
+
+    def readline(self, *args: Any) -> bytes:
+        return self.note(self.stream.readline(*args))
+
+    def note(self, data: bytes) -> bytes:
+        self.digest.update(data)
+        return data
+
+
+BODIES: dict[str, tuple[str, bytes, Any, Any]] = {
+    "files": (BOUNDARY, MULTIPART, lambda: request.files["f"].read().decode(), "file's\r\ntext"),
+    "multipart": (BOUNDARY, MULTIPART, lambda: request.form.getlist("a"), ["1", "\u00e4"]),
+    "form": (FORM_TYPE, FORM, lambda: request.form["b"], "\u00e4 &"),
+    "json": (JSON, b"[1]", lambda: request.get_json(), [1]),
+    "data": ("text/plain", b"some text", lambda: request.data.decode(), "some text"),
+    "stream": ("text/plain", b"some text", lambda: request.stream.read().decode(), "some text"),
+}
+
+
+@pytest.mark.parametrize("announced", [True, False], ids=["length", "chunked"])
+@pytest.mark.parametrize("kind", BODIES)
+@pytest.mark.parametrize("where", ["view", *COLOURS])
+def test_a_stream_around_the_environs_input_sees_all_that_is_read(
+    flow: Flow, where: str, kind: str, announced: bool
+) -> None:
+    """It is put there by the view or, in a colour, by a hook."""
+    content_type, body, read, expected = BODIES[kind]
+
+    def wrap() -> None:
+        g.checksum = Checksum(request.environ)
+
+    if where != "view":
+        flow.app.before_request(flow.paint(wrap, where))
+
+    def view() -> Response:
+        if where == "view":
+            wrap()
+        return jsonify(read(), g.checksum.digest.hexdigest())
+
+    flow.route("/", methods=["POST"])(view)
+    answer = pieces(flow, cut(body, 7), announced, content_type=content_type)
+    assert answer.json == [expected, hashlib.sha1(body).hexdigest()]
+
+
+def test_a_large_form_is_read_through_the_stream_that_a_hook_put_there(flow: Flow) -> None:
+    """It is not parsed while it arrives, then; within MAX_BODY_MEMORY."""
+    made: list[Checksum] = []
+    flow.app.before_request(lambda: made.append(Checksum(request.environ)))
+    flow.route("/", methods=["POST"])(lambda: request.files["f"].read())
+    body = MULTIPART.replace(b"file's", b"x" * 600_000)
+    answer = pieces(flow, cut(body, 65_536), content_type=BOUNDARY)
+    assert answer.data == b"x" * 600_000 + b"\r\ntext"
+    assert made[0].digest.digest() == hashlib.sha1(body).digest()
+
+
+def test_the_environs_input_is_the_body(flow: Flow) -> None:
+    def view() -> Response:
+        body = request.environ["wsgi.input"]
+        return jsonify(body.read(4).decode(), body.readline().decode(), body.read().decode())
+
+    flow.route("/", methods=["POST"])(view)
+    answer = flow.post(data=b"one, two\nthree", content_type="text/plain")
+    assert answer.json == ["one,", " two\n", "three"]
+
+
+def test_a_change_of_the_environ_is_one_of_the_headers(flow: Flow) -> None:
+    def change() -> None:
+        request.environ |= {"HTTP_X_NEW": "new", "CONTENT_TYPE": JSON, "HTTP_COOKIE": "a=1"}
+        del request.environ["HTTP_X_OLD"]
+
+    flow.app.before_request(change)
+    flow.route("/", methods=["POST"])(
+        lambda: [request.headers["X-New"], request.json, request.cookies["a"], *request.headers]
+    )
+    answer = flow.post(data="[1]", content_type="text/plain", headers={"X-Old": "old"}).json
+    assert answer[:3] == ["new", [1], "1"]
+    assert "X-Old" not in dict(answer[3:])
+
+
+# --- forms that somebody else parses --------------------------------------------------------------
+
+
+class Shouting(FormDataParser):
+    """A parser of forms that makes the values loud."""
+
+    def parse(self, *args: Any, **kwargs: Any) -> Any:
+        stream, form, files = super().parse(*args, **kwargs)
+        return stream, self.cls({name: value.upper() for name, value in form.items()}), files
+
+
+@pytest.mark.parametrize("size", [10, 600_000])
+@pytest.mark.parametrize("by", ["class", "method"])
+@pytest.mark.parametrize("kind", ["multipart", "urlencoded"])
+def test_a_form_parser_of_ones_own_parses(flow: Flow, by: str, kind: str, size: int) -> None:
+    class ByClass(Request):
+        form_data_parser_class = Shouting
+
+    class ByMethod(Request):
+        def make_form_data_parser(self) -> FormDataParser:
+            return Shouting(self._get_file_stream, cls=self.parameter_storage_class)
+
+    flow.app.request_class = ByClass if by == "class" else ByMethod
+    flow.route("/", methods=["POST"])(lambda: request.form["a"])
+    data: dict[str, Any] = {"a": "loud"}
+    if kind == "multipart":
+        data["f"] = (io.BytesIO(b"x" * size), "f.txt")
+    else:
+        data["b"] = "x" * size
+    assert flow.post(data=data).text == "LOUD"
+
+
 # --- limits ------------------------------------------------------------------------------------
 
 READERS = {
@@ -431,13 +572,57 @@ def test_a_view_that_reads_no_large_body_answers_as_in_flask(flow: Flow, announc
 def test_a_hook_changes_the_limits_of_its_request(flow: Flow, hooks: str) -> None:
     def raise_limit() -> None:
         if request.args.get("big"):
-            request.max_content_length = None
+            request.max_content_length = 1_000
 
     flow.app.config["MAX_CONTENT_LENGTH"] = 10
     flow.app.before_request(flow.paint(raise_limit, hooks))
     flow.route("/", methods=["POST"])(READERS["data"])
     assert flow.post("/", data=b"x" * 100).status == 413
     assert flow.post("/?big=1", data=b"x" * 100).json == 100
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_a_view_lowers_the_limit_of_its_request(flow: Flow, reader: str) -> None:
+    """Also where the body has been read ahead."""
+
+    def view() -> Response:
+        request.max_content_length = int(request.args["limit"])
+        return READERS[reader]()
+
+    flow.route("/", methods=["POST"])(view)
+    kind = {"json": JSON, "form": FORM_TYPE}.get(reader, "text/plain")
+    body = b'"' + b"x" * 98 + b'"'
+    for announced in (True, False):
+        for limit, status in (("10", 413), ("100", 200)):
+            environ = create_environ("/?limit=" + limit, method="POST", content_type=kind)
+            environ["CONTENT_LENGTH"] = "100" if announced else ""
+            if not announced:
+                environ |= {"HTTP_TRANSFER_ENCODING": "chunked", "wsgi.input_terminated": True}
+            assert flow.send(environ, [body]).status == status, (announced, limit)
+
+
+def test_the_limit_is_lowered_after_a_large_form_was_parsed(flow: Flow) -> None:
+    def view() -> Response:
+        request.max_content_length = 1_000
+        return READERS["form"]()
+
+    flow.route("/", methods=["POST"])(view)
+    assert flow.post(data={"f": (io.BytesIO(b"x" * 600_000), "f.txt")}).status == 413
+
+
+def test_a_limit_of_none_is_the_configurations(flow: Flow) -> None:
+    """As in Flask: to raise a limit for one request, give it a number."""
+
+    def view() -> Response:
+        request.max_content_length = request.max_form_parts = None
+        request.max_form_memory_size = request.max_body_memory = None
+        limits = [request.max_content_length, request.max_form_parts]
+        return jsonify([*limits, request.max_form_memory_size, request.max_body_memory])
+
+    names = ("MAX_CONTENT_LENGTH", "MAX_FORM_PARTS", "MAX_FORM_MEMORY_SIZE", "MAX_BODY_MEMORY")
+    flow.app.config.update(zip(names, (1, 2, 3, 4), strict=True))
+    flow.route("/")(view)
+    assert flow.get().json == [1, 2, 3, 4]
 
 
 @pytest.mark.parametrize("announced", [True, False], ids=["length", "chunked"])

@@ -10,12 +10,13 @@ from typing import Any
 import anyio
 import pytest
 from werkzeug.datastructures import Headers
+from werkzeug.test import create_environ
 from werkzeug.wrappers import Response as WerkzeugResponse
 
-from aioflask import Response, g, jsonify, make_response, request, stream_with_context
+from aioflask import Flask, Response, g, jsonify, make_response, request, stream_with_context
 from aioflask.concurrency import on_loop
 from aioflask.wsgi import scope_from_environ
-from tests.flow.doors import Flow, few_doors, items, outcome
+from tests.flow.doors import COLOURS, Flow, few_doors, items, outcome, paint
 
 HTML = "text/html; charset=utf-8"
 JSON = "application/json"
@@ -332,6 +333,94 @@ def test_without_it_teardown_comes_first(flow: Flow, kind: str) -> None:
     flow.returning(plain if kind == "generator" else lambda: items(plain()))
     assert flow.get().text == "x"
     assert log == ["teardown", "streamed"]
+
+
+async def sent_by(app: Flask, sent: list[Any]) -> BaseException | None:
+    """Be a server for one GET, and return what the app raises."""
+    scope = scope_from_environ(create_environ())
+    del scope["aioflask.environ"]
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": b""}
+
+    async def send(message: Any) -> None:
+        sent.append(message["type"].rpartition(".")[2])
+
+    return (await outcome(app, scope, receive, send))[1]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("kind", ["plain", "with context"])
+@pytest.mark.parametrize("colour", COLOURS)
+async def test_a_plain_stream_that_fails_at_once_has_sent_nothing(kind: str, colour: str) -> None:
+    """So the server can answer 500, as in WSGI. Teardown has run, and the rest is done too."""
+    app, log = Flask("flow_test"), list[str]()
+    app.teardown_request(lambda error: log.append("teardown"))
+
+    def stream() -> Iterator[str]:
+        yield dict[str, str]()["at once"]
+
+    def view() -> Response:
+        response = Response(stream_with_context(stream()) if kind == "with context" else stream())
+        response.call_on_close(lambda: log.append("closed"))
+        return response
+
+    app.add_url_rule("/", view_func=paint(view, colour))
+    sent: list[str] = []
+    assert isinstance(await sent_by(app, sent), LookupError)
+    assert sent == []
+    assert sorted(log) == ["closed", "teardown"]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("colour", COLOURS)
+async def test_the_head_of_an_async_stream_does_not_wait_for_its_first_piece(colour: str) -> None:
+    """A client of events must know that it is connected before the first of them."""
+    app, sent = Flask("flow_test"), list[str]()
+
+    async def stream() -> AsyncIterator[str]:
+        with anyio.fail_after(5):
+            while not sent:
+                await anyio.sleep(0.001)
+        yield "event"
+
+    app.add_url_rule("/", view_func=paint(lambda: Response(stream()), colour))
+    assert await sent_by(app, sent) is None
+    assert sent == ["start", "body", "body"]
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: iter([1]), lambda: iter([None]), lambda: items([1]), lambda: [1]]
+)
+def test_a_piece_that_is_neither_text_nor_bytes_is_a_type_error(flow: Flow, make: Any) -> None:
+    flow.returning(lambda: Response(make()))
+    with pytest.raises(TypeError):
+        _ = flow.get().data
+
+
+@pytest.mark.parametrize("piece", ["", b"", bytearray(b"x"), memoryview(b"x")])
+def test_a_piece_may_be_empty_or_any_kind_of_bytes(flow: Flow, piece: Any) -> None:
+    flow.returning(lambda: Response(iter(["a", piece, "b"])))
+    assert flow.get().text in ("ab", "axb")
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("status", [0, 100, 199, 600, 999, "none"])
+@pytest.mark.parametrize("make", [lambda: "text", lambda: iter(["a"]), lambda: {"a": 1}])
+async def test_a_status_that_cannot_be_sent_is_named(status: Any, make: Any) -> None:
+    """Werkzeug's server sends any number; those of ASGI break the connection."""
+    app, sent, closed = Flask("flow_test"), list[str](), list[int]()
+
+    @app.get("/")
+    async def view() -> Response:
+        response = make_response(make(), status)
+        response.call_on_close(lambda: closed.append(1))
+        return response
+
+    error = await sent_by(app, sent)
+    assert isinstance(error, ValueError)
+    assert f"the status '{'0 none' if status == 'none' else status}" in str(error)
+    assert sent == [] and closed == [1]
 
 
 @pytest.mark.parametrize("kind", ["generator", "async generator"])

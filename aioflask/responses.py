@@ -1,0 +1,156 @@
+"""What a view returned, made into a response.
+
+Source: https://flask.palletsprojects.com/en/stable/api/#flask.Flask.make_response
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import typing as t
+from collections.abc import AsyncIterable, Iterator
+
+from werkzeug.datastructures import Headers
+from werkzeug.exceptions import HTTPException
+from werkzeug.local import LocalProxy
+from werkzeug.wrappers import Response as BaseResponse
+
+from .concurrency import iscoroutinefunction
+from .wrappers import ASGIBody, Response
+
+if t.TYPE_CHECKING:
+    from .ctx import AppContext
+
+
+def make_response(ctx: AppContext, rv: t.Any) -> Response:
+    """Make a response of what a view returned.
+
+    Source: https://flask.palletsprojects.com/en/stable/api/#flask.Flask.make_response
+
+    :raises TypeError: for None and for what is nothing of the kinds that Flask knows.
+    """
+    app = ctx.app
+    response_class: t.Any = app.response_class
+    kind = type(rv)
+    if kind is str or kind is bytes:
+        return response_class(rv)  # type: ignore[no-any-return]
+    if kind is dict or kind is list:
+        return app.json.response(rv)
+    status = headers = None
+    if isinstance(rv, tuple):
+        rv, status, headers = _split(ctx, rv)
+    if rv is None:
+        raise TypeError(
+            f"{_view_name(ctx)} returned None: it ended without a return statement, or returned"
+            " None. The view function did not return a valid response. Return a string, a dict, a"
+            " list, a tuple, a Response or a generator; for an empty response, return ''."
+        )
+    if isinstance(rv, HTTPException) and type(rv).__call__ is HTTPException.__call__:
+        # PERF: as a WSGI application, which it is too, it would need an environ and a stream.
+        ours = type(rv).__module__.startswith("werkzeug.")
+        rv = rv.get_response(None if ours or not ctx.has_request else ctx.request.environ)
+    if not isinstance(rv, BaseResponse):
+        rv, status, headers = _convert(ctx, rv, status, headers)
+    elif not isinstance(rv, response_class):
+        rv = response_class.force_type(rv)
+    if status is not None:
+        if isinstance(status, (str, bytes, bytearray)):
+            rv.status = status
+        else:
+            rv.status_code = status
+    if headers:
+        rv.headers.update(headers)
+    return t.cast("Response", rv)
+
+
+def _split(ctx: AppContext, rv: tuple[t.Any, ...]) -> tuple[t.Any, t.Any, t.Any]:
+    """The body, status and headers of a returned tuple."""
+    if len(rv) == 3:
+        return rv
+    if len(rv) == 2:
+        if isinstance(rv[1], (Headers, dict, tuple, list)):
+            return rv[0], None, rv[1]
+        return rv[0], rv[1], None
+    raise TypeError(
+        f"{_view_name(ctx)} returned a tuple of {len(rv)}. The view function did not return a"
+        " valid response tuple. The tuple must have the form (body, status, headers), (body,"
+        " status), or (body, headers)."
+    )
+
+
+def _convert(
+    ctx: AppContext, rv: t.Any, status: t.Any, headers: t.Any
+) -> tuple[Response, t.Any, t.Any]:
+    """A response of a body that is none yet, with what is left of status and headers to set."""
+    app = ctx.app
+    response_class: t.Any = app.response_class
+    if issubclass(type(rv), LocalProxy):  # It has every method of a stream, whatever it stands for.
+        rv = rv._get_current_object()
+    if isinstance(rv, (str, bytes, bytearray, Iterator, AsyncIterable)):
+        # Given along, so that the constructor does not set what would be replaced at once.
+        return response_class(rv, status=status, headers=headers), None, None
+    if isinstance(rv, (dict, list)):
+        return app.json.response(rv), status, headers
+    if inspect.isawaitable(rv):
+        if inspect.iscoroutine(rv):
+            rv.close()
+        raise TypeError(
+            f"{_view_name(ctx)} returned {type(rv).__name__!r}: something was called that has to"
+            " be awaited, and was never awaited.\n"
+            "    wrong: def view(): return load()\n"
+            "    right: async def view(): return await load()"
+        )
+    if callable(rv):
+        return _from_callable(ctx, rv), status, headers
+    raise TypeError(
+        f"{_view_name(ctx)} returned {rv!r}, of type {type(rv).__name__}. The view function did"
+        " not return a valid response. The return type must be a string, dict, list, tuple with"
+        " headers or status, Response instance, generator, async generator, WSGI or ASGI callable,"
+        f" but it was a {type(rv).__name__}."
+    )
+
+
+def _from_callable(ctx: AppContext, app: t.Any) -> Response:
+    """A response of an ASGI or a WSGI application that a view returned."""
+    response_class: t.Any = ctx.app.response_class
+    if iscoroutinefunction(app):
+        return t.cast("Response", response_class(ASGIBody(app)))
+    try:
+        return t.cast("Response", response_class.force_type(app, ctx.request.environ))
+    except TypeError as error:
+        raise TypeError(
+            f"{error}\n{_view_name(ctx)} returned {app!r}. The view function did not return a"
+            " valid response. The return type must be a string, dict, list, tuple with headers or"
+            f" status, Response instance, or WSGI callable, but it was a {type(app).__name__}."
+        ).with_traceback(sys.exc_info()[2]) from None
+
+
+def calls_wsgi(rv: t.Any) -> bool:
+    """Whether a response is made of a view's value by calling a WSGI application, which blocks."""
+    body = rv[0] if isinstance(rv, tuple) and rv else rv
+    known = isinstance(body, (str, bytes, BaseResponse, HTTPException))
+    return callable(body) and not known and not iscoroutinefunction(body)
+
+
+def as_ours(ctx: AppContext, response: t.Any) -> Response:
+    """The response itself, or ours made of Werkzeug's, which a hook or an override may give.
+
+    :raises TypeError: for what is no response.
+    """
+    if isinstance(response, Response):
+        return response
+    if not isinstance(response, BaseResponse):
+        raise TypeError(
+            f"A hook or a method of the app that has to return a response returned {response!r}, of"
+            f" type {type(response).__name__}. Make one of it: 'return make_response(...)'."
+        )
+    return t.cast("Response", Response.force_type(response, ctx.request.environ))
+
+
+def _view_name(ctx: AppContext) -> str:
+    if not ctx.has_request:
+        return "The call of make_response()"
+    request = ctx.request
+    view = ctx.app.view_functions.get(request.endpoint)  # type: ignore[arg-type]
+    name = getattr(view, "__qualname__", None) or repr(view)
+    return f"The view function for {request.endpoint!r} ({name})"
