@@ -276,10 +276,13 @@ class AppContext:
         outer = _cv_app.get(None)
         if self._request is None:
             self._around = _request_context()
-        elif outer is not None and outer is not self:
+        elif (
+            outer is not None
+            and outer is not self
             # One that had a `g` of its own keeps it when it is pushed again.
-            if self._tokens is None or self._outer is not None:
-                self._outer = outer if outer.app is self.app else None
+            and (self._tokens is None or self._outer is not None)
+        ):
+            self._outer = outer if outer.app is self.app else None
         return _cv_app.set(self)
 
     def pop(self, exc: BaseException | None = _sentinel) -> None:

@@ -255,7 +255,7 @@ class FlaskClient(werkzeug.test.Client):
         **kwargs: t.Any,
     ) -> TestResponse:
         """Make a request: of :class:`EnvironBuilder`'s arguments, a builder, environ or request."""
-        request = self._request_of(args, kwargs)
+        request = self._request_from_builder_args(args, kwargs)
         # A block keeps the context of its last request alone.
         self._context_stack.close()
         try:
@@ -291,7 +291,9 @@ class FlaskClient(werkzeug.test.Client):
         reason = HTTP_STATUS_CODES.get(status, "Unknown").upper()
         return list(body) if buffered else body, f"{status} {reason}", headers
 
-    def _request_of(self, args: tuple[t.Any, ...], kwargs: dict[str, t.Any]) -> BaseRequest:
+    def _request_from_builder_args(
+        self, args: tuple[t.Any, ...], kwargs: dict[str, t.Any]
+    ) -> BaseRequest:
         given = args[0] if args else None
         if isinstance(given, werkzeug.test.EnvironBuilder):
             builder = copy(given)

@@ -16,7 +16,9 @@ from urllib.parse import quote, urlsplit
 
 from . import walk
 from .concurrency import Crossing, async_to_sync, background_loop, on_loop, step_in
+from .globals import _cv_app
 from .plan import plan_for
+from .streams import as_bytes
 from .wrappers import ASGIBody
 
 if t.TYPE_CHECKING:
@@ -27,6 +29,7 @@ if t.TYPE_CHECKING:
     from .typing import Scope
     from .wrappers import Response
 
+_END: t.Any = object()
 _AHEAD = 16
 """How many pieces of an async stream may wait for a WSGI server that is slower."""
 
@@ -63,7 +66,11 @@ def wsgi_app(
         async_to_sync(response.response.collect)(response, ctx, scope)
     elif not (response.is_sequence or response.direct_passthrough):
         response.response = PlainBody(response.response, context)
-    return response(environ, start_response)
+    token = _cv_app.set(ctx)  # COMPAT: get_wsgi_headers() of a subclass may use the request.
+    try:
+        return response(environ, start_response)
+    finally:
+        _cv_app.reset(token)
 
 
 async def _walk(ctx: AppContext) -> Response:
@@ -88,15 +95,15 @@ class _Caller:
         return background_loop().run(call(), crossing.context)
 
 
-class PlainBody(Iterator[t.Any]):
+class PlainBody(Iterator[bytes]):
     """The pieces of a plain iterable, made in the context of their request."""
 
     def __init__(self, source: Iterable[t.Any], context: contextvars.Context) -> None:
         self._source, self._context = source, context
         self._iterator = context.run(iter, source)
 
-    def __next__(self) -> t.Any:
-        return self._context.run(next, self._iterator)
+    def __next__(self) -> bytes:
+        return as_bytes(self._context.run(next, self._iterator))
 
     def close(self) -> None:
         """Close the source, in the same context."""
@@ -104,7 +111,7 @@ class PlainBody(Iterator[t.Any]):
             self._context.run(self._source.close)
 
 
-class AsyncBody(Iterator[t.Any]):
+class AsyncBody(Iterator[bytes]):
     """The pieces of an async iterable, for a thread: one task on the loop pulls them.
 
     The task is one and the same from the first piece to the last, so that ``async with`` blocks
@@ -123,7 +130,7 @@ class AsyncBody(Iterator[t.Any]):
         self._task: asyncio.Task[t.Any] | None = None
         self._room: asyncio.Event | None = None
 
-    def __next__(self) -> t.Any:
+    def __next__(self) -> bytes:
         if not self._started:
             self._started = True
             background_loop().start(self._pull(), self._context)
@@ -133,7 +140,7 @@ class AsyncBody(Iterator[t.Any]):
             piece = self._pieces.popleft()
             if len(self._pieces) == _AHEAD - 1 and self._room is not None:
                 background_loop().loop.call_soon_threadsafe(self._room.set)
-            return piece
+            return as_bytes(piece)
         error, self._error = self._error, None
         raise error or StopIteration
 
@@ -163,7 +170,7 @@ class AsyncBody(Iterator[t.Any]):
         try:
             source = aiter(self._source)
             try:
-                while not self._closing and (piece := await anext(source, None)) is not None:
+                while not self._closing and (piece := await anext(source, _END)) is not _END:
                     await self._put(piece)
             finally:
                 if hasattr(source, "aclose"):

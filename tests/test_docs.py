@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 from blinker import NamedSignal
@@ -60,7 +61,7 @@ def signals_restored() -> Iterator[None]:
     finally:
         for signal in known:
             for key in set(signal.receivers) - before[signal]:
-                receiver = signal.receivers[key]
+                receiver: Any = signal.receivers[key]
                 if isinstance(receiver, weakref.ref):
                     receiver = receiver()
                 if receiver is not None:

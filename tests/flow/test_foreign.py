@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -167,3 +167,30 @@ def test_a_reason_of_ones_own_stays_here() -> None:
     app.add_url_rule("/", "view", lambda: Response("ok", "299 Custom"))
     answer = app.test_client().get("/")
     assert (answer.status_code, answer.status) == (299, "299 UNKNOWN")
+
+
+@pytest.mark.parametrize("colour", ["plain", "async"])
+def test_a_stream_of_nothing_is_an_error(flow: Flow, colour: str) -> None:
+    def plain() -> Iterator[Any]:
+        yield "begun"
+        yield None
+
+    async def coloured() -> AsyncIterator[Any]:
+        for piece in plain():
+            yield piece
+
+    flow.returning(lambda: plain() if colour == "plain" else coloured())
+    with pytest.raises(TypeError, match="chunks are str or bytes, but this one gave None"):
+        flow.get()
+
+
+def test_a_response_class_may_use_the_request_for_its_headers(flow: Flow) -> None:
+    class Own(Response):
+        def get_wsgi_headers(self, environ: Any) -> Any:
+            headers = super().get_wsgi_headers(environ)
+            headers["X-Path"] = request.path
+            return headers
+
+    flow.app.response_class = Own
+    flow.returning(lambda: "ok")
+    assert flow.get().headers["X-Path"] == "/"
