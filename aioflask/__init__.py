@@ -70,7 +70,7 @@ __all__ = [
     "current_app", "g", "request", "session", "flash", "get_flashed_messages",
     "has_app_context", "has_request_context",
     "after_this_request", "copy_current_request_context",
-    "run_sync", "nonblocking",
+    "run_sync", "nonblocking", "WSGIApp", "ASGIApp",
     "render_template", "render_template_string",
     "render_template_async", "render_template_string_async",
     "stream_template", "stream_template_string", "get_template_attribute",
@@ -80,7 +80,16 @@ __all__ = [
 ]
 # fmt: on
 
-if not t.TYPE_CHECKING:
+if t.TYPE_CHECKING:
+    from .asgiapp import ASGIApp
+    from .wsgiapp import WSGIApp
+else:
+    # Doors that most apps do not have, and one (COMPAT) that needs no import of its own in Flask.
+    _LATER = {
+        "ASGIApp": "aioflask.asgiapp",
+        "WSGIApp": "aioflask.wsgiapp",
+        "cli": "aioflask.cli",
+    }
 
     def __getattr__(name: str) -> t.Any:
         if name == "__version__":
@@ -91,11 +100,11 @@ if not t.TYPE_CHECKING:
                 return version("aioflask")
             except PackageNotFoundError:  # a checkout on the path, not installed
                 return "0+unknown"
-        if name == "cli":
-            # COMPAT: an attribute without an import of its own, yet not loaded before its use.
+        if name in _LATER:
             from importlib import import_module
 
-            return import_module("aioflask.cli")
+            module = import_module(_LATER[name])
+            return module if name == "cli" else getattr(module, name)
         raise AttributeError(
             f"module {__name__!r} has no attribute {name!r}", name=name, obj=sys.modules[__name__]
         )

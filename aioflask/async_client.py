@@ -12,7 +12,7 @@ from inspect import isawaitable
 
 import anyio
 
-from .exchange import NO_SESSION, PIECE, Exchange
+from .exchange import NO_SESSION, PIECE, Exchange, Lifespan
 
 try:
     import httpx
@@ -28,7 +28,7 @@ if t.TYPE_CHECKING:
 
     from .app import Flask
     from .sessions import SessionMixin
-    from .typing import ASGIApplication, Message, Scope
+    from .typing import ASGIApplication, Scope
 
 
 async def _split(stream: t.AsyncIterable[bytes]) -> t.AsyncGenerator[bytes, None]:
@@ -67,57 +67,6 @@ class _Stream(httpx.AsyncByteStream):
             self._exchange.raise_error()
 
 
-class _Lifespan:
-    """The app's lifespan (https://asgi.readthedocs.io/en/latest/specs/lifespan.html)."""
-
-    def __init__(self, app: ASGIApplication) -> None:
-        self.app = app
-        self.state: dict[str, t.Any] = {}
-        self.error: BaseException | None = None
-        self.failure: str | None = None
-        self._started, self._stopping, self._ended = anyio.Event(), anyio.Event(), anyio.Event()
-        self._asked = self.accepted = False
-
-    async def run(self) -> None:
-        scope = {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"}}
-        try:
-            await self.app({**scope, "state": self.state}, self._receive, self._send)
-        except Exception as error:
-            # An app that knows no lifespan raises at once, before it has answered.
-            self.error = error if self.accepted or self.failure is not None else None
-        finally:
-            self._started.set()
-            self._ended.set()
-
-    async def start(self) -> None:
-        await self._started.wait()
-        self._raise("startup")
-
-    async def stop(self) -> None:
-        self._stopping.set()
-        await self._ended.wait()
-        self._raise("shutdown")
-
-    def _raise(self, phase: str) -> None:
-        if self.failure is not None:
-            raise RuntimeError(f"The app's {phase} failed: {self.failure}") from self.error
-        if self.error is not None:
-            raise self.error
-
-    async def _receive(self) -> Message:
-        if not self._asked:
-            self._asked = True
-            return {"type": "lifespan.startup"}
-        await self._stopping.wait()
-        return {"type": "lifespan.shutdown"}
-
-    async def _send(self, message: Message) -> None:
-        if message["type"].endswith(".failed"):
-            self.failure = message.get("message") or "it gave no reason"
-        self.accepted = True
-        (self._ended if self._stopping.is_set() else self._started).set()
-
-
 class ASGITransport(httpx.AsyncBaseTransport):
     """Sends httpx requests to an ASGI app on the running loop (asyncio or trio).
 
@@ -137,7 +86,7 @@ class ASGITransport(httpx.AsyncBaseTransport):
         self.client: tuple[str, int] = client
         self.raise_app_exceptions = raise_app_exceptions
         self._tasks: TaskGroup | None = None
-        self._lifespan: _Lifespan | None = None
+        self._lifespan: Lifespan | None = None
         self._open: set[Exchange] = set()
 
     async def __aenter__(self) -> ASGITransport:
@@ -145,7 +94,7 @@ class ASGITransport(httpx.AsyncBaseTransport):
             raise RuntimeError("The client is open already. One 'async with' block at a time.")
         tasks = anyio.create_task_group()
         await tasks.__aenter__()
-        self._tasks, self._lifespan = tasks, _Lifespan(self.app)
+        self._tasks, self._lifespan = tasks, Lifespan(self.app)
         try:
             tasks.start_soon(self._lifespan.run)
             await self._lifespan.start()

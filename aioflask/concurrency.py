@@ -480,17 +480,22 @@ class Pool(_Workers):
         return lane
 
 
-def pool_of(app: Flask, purpose: str = "worker") -> Pool:
-    """The app's pool on the running loop: ``"worker"`` for views, ``"stream"`` for streams."""
+def pool_in(pools: list[Pool], size: int, queue_size: int, purpose: str = "worker") -> Pool:
+    """The pool of the running loop among ``pools``, made if there is none; others may be ended."""
     loop = _get_running_loop() or here()
-    for pool in app._pools:
+    for pool in pools:
         if pool.home.loop is loop and pool.purpose == purpose:
             return pool
-    app._pools[:] = [pool for pool in app._pools if not pool.home.is_closed]
-    config = app.config
-    pool = Pool(config["WORKER_THREADS"], config["WORKER_QUEUE"], purpose)
-    app._pools.append(pool)
+    pools[:] = [pool for pool in pools if not pool.home.is_closed]
+    pool = Pool(size, queue_size, purpose)
+    pools.append(pool)
     return pool
+
+
+def pool_of(app: Flask, purpose: str = "worker") -> Pool:
+    """The app's pool on the running loop: ``"worker"`` for views, ``"stream"`` for streams."""
+    config = app.config
+    return pool_in(app._pools, config["WORKER_THREADS"], config["WORKER_QUEUE"], purpose)
 
 
 async def run_sync(func: t.Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:

@@ -1,4 +1,4 @@
-"""One HTTP request and its answer, on the client's side of the ASGI door.
+"""One HTTP request and its answer, on the client's side of the ASGI door, and a lifespan.
 
 Both test clients stand on :class:`Exchange`; it works on asyncio and on trio. Apart from them
 because pytest must find anyio, a plugin of its own, not yet imported when a run chooses its mode.
@@ -169,3 +169,69 @@ class Exchange:
     async def _wait_for(self, condition: t.Callable[[], bool]) -> None:
         while not condition():
             await self._changed.wait()
+
+
+class Lifespan:
+    """The app's lifespan, on the server's side of the ASGI door.
+
+    :meth:`run` is the app's task; the others are awaited on the same loop. Source:
+    https://asgi.readthedocs.io/en/latest/specs/lifespan.html
+    """
+
+    def __init__(self, app: ASGIApplication) -> None:
+        self.app: ASGIApplication = app
+        self.state: dict[str, t.Any] = {}
+        self.error: BaseException | None = None
+        self.failure: str | None = None
+        self._started, self._stopping, self._ended = anyio.Event(), anyio.Event(), anyio.Event()
+        self.accepted: bool = False
+        """Whether the app knows lifespans, so that requests get its :attr:`state`."""
+        self._asked = False
+
+    async def run(self) -> None:
+        """Call the app, and keep what it raises."""
+        scope = {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"}}
+        try:
+            await self.app({**scope, "state": self.state}, self._receive, self._send)
+        except Exception as error:
+            # An app that knows no lifespan raises at once, before it has answered.
+            self.error = error if self.accepted or self.failure is not None else None
+        finally:
+            self._started.set()
+            self._ended.set()
+
+    async def start(self) -> None:
+        """Wait for the end of the start-up.
+
+        :raises RuntimeError: if the app says that it failed.
+        """
+        await self._started.wait()
+        self._raise("startup")
+
+    async def stop(self) -> None:
+        """Have the app shut down, and wait for it.
+
+        :raises RuntimeError: if the app says that it failed.
+        """
+        self._stopping.set()
+        await self._ended.wait()
+        self._raise("shutdown")
+
+    def _raise(self, phase: str) -> None:
+        if self.failure is not None:
+            raise RuntimeError(f"The app's {phase} failed: {self.failure}") from self.error
+        if self.error is not None:
+            raise self.error
+
+    async def _receive(self) -> Message:
+        if not self._asked:
+            self._asked = True
+            return {"type": "lifespan.startup"}
+        await self._stopping.wait()
+        return {"type": "lifespan.shutdown"}
+
+    async def _send(self, message: Message) -> None:
+        if message["type"].endswith(".failed"):
+            self.failure = message.get("message") or "it gave no reason"
+        self.accepted = True
+        (self._ended if self._stopping.is_set() else self._started).set()

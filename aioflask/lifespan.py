@@ -8,11 +8,10 @@ from __future__ import annotations
 import typing as t
 
 if t.TYPE_CHECKING:
-    from .app import Flask
     from .typing import Receive, Scope, Send
 
 
-async def other_than_http(app: Flask, scope: Scope, receive: Receive, send: Send) -> None:
+async def other_than_http(app: t.Any, scope: Scope, receive: Receive, send: Send) -> None:
     """Acknowledge the server's start and end; refuse a WebSocket, which answers it with 403.
 
     :raises ValueError: for a protocol that ASGI does not know.

@@ -18,7 +18,8 @@ from .concurrency import Crossing, InContext, Job, PoolFull, _shielded, pool_of
 
 if t.TYPE_CHECKING:
     from .ctx import AppContext
-    from .wrappers import Request, Response, Scope
+    from .typing import Scope
+    from .wrappers import Response
 
 BUFFER = 16
 """Chunks that a plain iterable may be ahead of the client."""
@@ -28,18 +29,18 @@ class StreamsFull(PoolFull):
     """503: no thread for one more plain stream, of which nothing has been sent."""
 
 
-class ThreadStream(Job):
-    """An async iterator over a plain iterable, which a thread of the "stream" pool iterates."""
+Put = t.Callable[[t.Any], bool]
+"""Hands over one chunk, and tells whether somebody still wants more."""
 
-    __slots__ = ("_asked", "_buffer", "_close", "_closed", "_finished", "_iterable", "_room")
+
+class ThreadStream(Job):
+    """An async iterator over what ``produce(put)`` puts on a thread, in ``context``."""
+
+    __slots__ = ("_asked", "_buffer", "_closed", "_finished", "_room")
     error: BaseException | None
 
-    def __init__(
-        self, home: t.Any, iterable: t.Iterable[t.Any], context: Context, close: t.Any
-    ) -> None:
-        super().__init__(home, lambda job: context.run(self._produce))
-        self._iterable = iterable
-        self._close = close
+    def __init__(self, home: t.Any, context: Context, produce: t.Callable[[Put], None]) -> None:
+        super().__init__(home, lambda job: context.run(produce, self.put))
         self._buffer: deque[t.Any] = deque()
         self.waiter: t.Any = home.waiter(cancellable=True)
         self._room = threading.Semaphore(BUFFER)
@@ -49,7 +50,7 @@ class ThreadStream(Job):
     # --- on the thread
 
     def run(self) -> None:
-        """Iterate; called by the thread."""
+        """Produce; called by the thread."""
         super().run()
         self._finished = True
         self.home.post(self.waiter, None)
@@ -59,21 +60,20 @@ class ThreadStream(Job):
         self._asked = crossing
         super().ask(crossing)
 
-    def _produce(self) -> None:
-        try:
-            if self._is_closed():
-                return
-            for chunk in self._iterable:
-                self._room.acquire()
-                if self._is_closed():
-                    break
-                self._buffer.append(chunk)
-                self.home.post(self.waiter, None)
-        finally:
-            self._close()
+    def put(self, chunk: t.Any) -> bool:
+        """Hand over a chunk when there is room; False if nobody wants it. Called by the thread."""
+        if self.is_wanted:
+            self._room.acquire()
+        if not self.is_wanted:
+            return False
+        self._buffer.append(chunk)
+        self.home.post(self.waiter, None)
+        return True
 
-    def _is_closed(self) -> bool:
-        return self._closed
+    @property
+    def is_wanted(self) -> bool:
+        """Whether somebody still waits for chunks."""
+        return not self._closed
 
     # --- on the loop
 
@@ -129,15 +129,13 @@ class Client:
     Source: https://asgi.readthedocs.io/en/latest/specs/www.html#disconnected-client-send-exception
     """
 
-    def __init__(self, request: Request, send: t.Any) -> None:
+    def __init__(self, scope: Scope, receive: t.Any, send: t.Any) -> None:
         self.gone: bool = False
         self._send = send
-        self._receive = request._receive
+        self._receive = receive
         self._task: asyncio.Task[None] | None = None
         self._scope: t.Any = None
-        version = t.cast(t.Any, request.scope).get("asgi", {}).get("spec_version", "2.0")
-        if version < "2.4" and request._body.complete:
-            self._watch()
+        self._tells = scope.get("asgi", {}).get("spec_version", "2.0") >= "2.4"
 
     async def send(self, message: dict[str, t.Any]) -> None:
         """Send on, unless the client is gone."""
@@ -146,7 +144,10 @@ class Client:
         except OSError:
             self.gone = True
 
-    def _watch(self) -> None:
+    def watch(self) -> None:
+        """Have a task wait, once the body has been read, if the server would stay silent."""
+        if self._tells or self._task is not None or self._scope is not None:
+            return
         if _get_running_loop() is not None:
             self._task = asyncio.create_task(self._wait())
             return
@@ -219,7 +220,17 @@ def as_chunks(ctx: AppContext, body: t.Any, close: t.Callable[[], t.Any]) -> t.A
     if hasattr(body, "__aiter__"):
         return AsyncStream(body, ctx._context)
     pool = pool_of(ctx.app, "stream")
-    stream = ThreadStream(pool.home, body, ctx._context or copy_context(), close)
+
+    def produce(put: Put) -> None:
+        try:
+            if stream.is_wanted:
+                for chunk in body:
+                    if not put(chunk):
+                        break
+        finally:
+            close()
+
+    stream = ThreadStream(pool.home, ctx._context or copy_context(), produce)
     try:
         pool.submit(stream)
     except PoolFull:

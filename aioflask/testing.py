@@ -29,8 +29,8 @@ from werkzeug.wsgi import get_current_url
 from . import concurrency
 from .app import Flask
 from .cli import ScriptInfo
+from .environ import scope_from_environ
 from .headers import usual_name
-from .wsgi import scope_from_environ
 
 if t.TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment

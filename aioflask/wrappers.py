@@ -35,7 +35,7 @@ from .body import (
     parse_pairs,
 )
 from .concurrency import hop, on_loop
-from .environ import LazyInput, build_environ
+from .environ import LazyInput, environ_of
 from .globals import _cv_app, current_app
 from .headers import HeadersOnDemand, RequestHeaders, field_name, field_names
 from .streams import ASGIBody as ASGIBody
@@ -127,7 +127,7 @@ class Request(_WerkzeugRequest):
             self = cls.__new__(cls)
             self.method = scope["method"].upper()
         else:  # COMPAT: a class with a constructor of its own expects Werkzeug's argument.
-            environ = scope.get("aioflask.environ") or build_environ(scope)
+            environ = environ_of(scope)
             body = environ["wsgi.input"] = LazyInput()
             self = cls(environ)
             self._input, body.request = body, self
@@ -216,7 +216,7 @@ class Request(_WerkzeugRequest):
         """A WSGI environ of this request (PEP 3333), made at its first use; changes stay."""
         scope = self._scope
         self._leaves_something = True
-        environ: WSGIEnvironment = scope.get("aioflask.environ") or build_environ(scope)
+        environ: WSGIEnvironment = environ_of(scope)
         environ["wsgi.input"] = self._input = LazyInput(self)
         environ["werkzeug.request"] = self
         # COMPAT: from now on a change of the environ is one of the headers.
@@ -722,7 +722,10 @@ class Response(_WerkzeugResponse):
             await self._close(ctx)
             raise
         is_async = hasattr(body, "__aiter__")
-        client = Client(ctx.request, send)
+        request = ctx.request
+        client = Client(request._scope, request._receive, send)
+        if request._body.complete:
+            client.watch()
         try:
             # COMPAT: as in WSGI, a generator that fails at once is a 500. An async one may wait
             # for its first event; the client must not, and is told the status now.

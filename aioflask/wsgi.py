@@ -1,7 +1,7 @@
 """The WSGI face of an app (PEP 3333): ``app(environ, start_response)`` and ``app.wsgi_app``.
 
 A request that enters here is handled on the server's own thread, which waits while something
-``async def`` runs on the loop. Also here: an environ as an ASGI scope.
+``async def`` runs on the loop.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ import threading
 import typing as t
 from collections import deque
 from collections.abc import AsyncIterable, Iterable, Iterator
-from urllib.parse import quote, urlsplit
 
 from . import walk
 from .concurrency import Crossing, async_to_sync, background_loop, on_loop, step_in
+from .environ import scope_from_environ
 from .globals import _cv_app
 from .plan import plan_for
 from .streams import as_bytes
@@ -26,7 +26,6 @@ if t.TYPE_CHECKING:
 
     from .app import Flask
     from .ctx import AppContext
-    from .typing import Scope
     from .wrappers import Response
 
 _END: t.Any = object()
@@ -192,60 +191,3 @@ class AsyncBody(Iterator[bytes]):
         while len(self._pieces) >= _AHEAD and not self._closing:
             await room.wait()
             room.clear()
-
-
-# --- an environ as a scope ---------------------------------------------------------------------
-
-
-def scope_from_environ(environ: WSGIEnvironment) -> Scope:
-    """The ASGI scope of a WSGI environ, which it carries as ``scope["aioflask.environ"]``.
-
-    ``path`` is decoded and has ``root_path`` (SCRIPT_NAME) in front, as the ASGI specification
-    wants it: https://asgi.readthedocs.io/en/latest/specs/www.html#http-connection-scope
-    """
-    root_path = _decoded(environ.get("SCRIPT_NAME", ""))
-    path = root_path + _decoded(environ.get("PATH_INFO", ""))
-    version = environ.get("SERVER_PROTOCOL", "HTTP/1.1").partition("/")[2]
-    client, server = environ.get("REMOTE_ADDR"), environ.get("SERVER_NAME")
-    return {
-        "type": "http",
-        "asgi": {"version": "3.0", "spec_version": "2.4"},
-        "http_version": version.removesuffix(".0") if version != "1.0" else version,
-        "method": environ.get("REQUEST_METHOD", "GET"),
-        "scheme": environ.get("wsgi.url_scheme", "http"),
-        "path": path,
-        "raw_path": _raw_path(environ) or quote(path).encode("ascii"),
-        "query_string": environ.get("QUERY_STRING", "").encode("latin-1", "replace"),
-        "root_path": root_path,
-        "headers": list(_headers(environ)),
-        "client": (client, int(environ.get("REMOTE_PORT") or 0)) if client else None,
-        "server": (server, int(environ.get("SERVER_PORT") or 0)) if server else None,
-        "aioflask.environ": environ,
-    }
-
-
-def _decoded(text: str) -> str:
-    # PEP 3333 tunnels the bytes of a path through latin-1; as Werkzeug, what is no UTF-8 is shown.
-    return text.encode("latin-1").decode("utf-8", "replace")
-
-
-def _raw_path(environ: WSGIEnvironment) -> bytes:
-    uri = environ.get("RAW_URI") or environ.get("REQUEST_URI") or ""
-    path = uri.partition("?")[0] if uri.startswith("/") else urlsplit(uri).path
-    return quote(path.encode("latin-1", "replace"), "/%:@!$&'()*+,;=~").encode("ascii")
-
-
-def _headers(environ: WSGIEnvironment) -> Iterator[tuple[bytes, bytes]]:
-    for key, value in environ.items():
-        if key.startswith("HTTP_") and key not in ("HTTP_CONTENT_TYPE", "HTTP_CONTENT_LENGTH"):
-            name = key[5:]
-        elif key in ("CONTENT_TYPE", "CONTENT_LENGTH") and value:
-            name = key
-        else:
-            continue
-        text = str(value)
-        try:
-            encoded = text.encode("latin-1")
-        except UnicodeEncodeError:  # No WSGI server makes it, tests write it: as a browser does.
-            encoded = text.encode()
-        yield name.replace("_", "-").lower().encode("latin-1"), encoded

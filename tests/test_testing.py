@@ -19,9 +19,10 @@ from werkzeug.wrappers import Request as WerkzeugRequest
 
 import aioflask
 from aioflask import Flask, concurrency, g, request, session
+from aioflask.environ import scope_from_environ
 from aioflask.globals import _cv_app
 from aioflask.testing import EnvironBuilder, FlaskClient, FlaskCliRunner, use_mode
-from aioflask.wsgi import AsyncBody, scope_from_environ
+from aioflask.wsgi import AsyncBody
 
 Message = dict[str, Any]
 Door = Callable[[Message, Any, Any], Any]

@@ -19,8 +19,7 @@ from werkzeug.wrappers import Response as TheirResponse
 
 from aioflask import Flask, Request, Response, g, request
 from aioflask.body import parse_pairs
-from aioflask.environ import build_environ
-from aioflask.wsgi import scope_from_environ
+from aioflask.environ import build_environ, scope_from_environ
 
 MANY = settings(max_examples=80, deadline=None)
 Field = tuple[bytes, bytes]

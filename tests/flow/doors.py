@@ -19,7 +19,7 @@ from werkzeug.datastructures import Headers
 
 from aioflask import Flask
 from aioflask.concurrency import background_loop
-from aioflask.wsgi import scope_from_environ
+from aioflask.environ import scope_from_environ
 
 F = TypeVar("F", bound=Callable[..., Any])
 

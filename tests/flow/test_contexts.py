@@ -33,8 +33,8 @@ from aioflask import (
     url_for,
 )
 from aioflask.concurrency import async_to_sync, run_sync
+from aioflask.environ import scope_from_environ
 from aioflask.sessions import SecureCookieSession, SessionInterface
-from aioflask.wsgi import scope_from_environ
 from tests.flow.doors import COLOURS, Answer, Flow, ask
 
 var: ContextVar[str] = ContextVar("var", default="unset")

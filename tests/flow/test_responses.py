@@ -15,7 +15,7 @@ from werkzeug.wrappers import Response as WerkzeugResponse
 
 from aioflask import Flask, Response, g, jsonify, make_response, request, stream_with_context
 from aioflask.concurrency import on_loop
-from aioflask.wsgi import scope_from_environ
+from aioflask.environ import scope_from_environ
 from tests.flow.doors import COLOURS, Flow, few_doors, items, outcome, paint
 
 HTML = "text/html; charset=utf-8"
