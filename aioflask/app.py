@@ -24,7 +24,7 @@ from werkzeug.utils import cached_property
 from werkzeug.utils import redirect as _redirect
 from werkzeug.wsgi import get_host
 
-from . import lifespan, plan, responses, templating, walk
+from . import lifespan, mounts, plan, responses, templating, walk
 from . import typing as ft
 from .concurrency import async_to_sync, complete, iscoroutinefunction, on_loop
 from .config import Config, ConfigAttribute
@@ -33,6 +33,7 @@ from .globals import _active_request, _cv_app, _request_context, g, request, ses
 from .helpers import get_debug_flag, get_flashed_messages
 from .json.provider import DefaultJSONProvider, JSONProvider
 from .logging import create_logger
+from .mounts import Mount
 from .routing import FastMap
 from .scaffold import (
     F,
@@ -43,6 +44,7 @@ from .scaffold import (
     _sentinel,
     find_package,
     named_decorator,
+    refuse_second_view,
     setupmethod,
 )
 from .sessions import SecureCookieSessionInterface, SessionInterface
@@ -160,6 +162,7 @@ class Flask(Scaffold):
         self.extensions: dict[str, t.Any] = {}
         self.url_map: Map = self.url_map_class(host_matching=host_matching)
         self.subdomain_matching = subdomain_matching
+        self._mounts: list[Mount] = []  # the longest prefix first
         self._pools: list[Pool] = []  # the worker threads, a pool for each loop and purpose
         if self.has_static_folder:
             self._add_static_route(static_host, host_matching)
@@ -389,7 +392,7 @@ class Flask(Scaffold):
             if automatic:
                 required.add("OPTIONS")
         if view_func is not None:
-            self._refuse_second_view(rule, endpoint, view_func)
+            refuse_second_view(rule, endpoint, view_func, self.view_functions.get(endpoint))
         rule_obj = self.url_rule_class(
             rule, methods=methods | required, endpoint=endpoint, **options
         )
@@ -398,15 +401,18 @@ class Flask(Scaffold):
         if view_func is not None:
             self.view_functions[endpoint] = view_func
 
-    def _refuse_second_view(self, rule: str, endpoint: str, view_func: ft.RouteCallable) -> None:
-        old = self.view_functions.get(endpoint)
-        if old is not None and old != view_func:
-            raise AssertionError(
-                f"The rule {rule!r} gives the endpoint {endpoint!r} the view {_where(view_func)},"
-                f" but that endpoint already has the view {_where(old)}.\n"
-                "Rename one function, or pass endpoint='another_name' to one of the rules. If both"
-                " come from one decorator, it lacks functools.wraps."
-            )
+    @setupmethod
+    def mount(self, prefix: str, app: ft.ASGIApplication) -> None:
+        """Serve another ASGI application below ``prefix``; a WSGI one inside a `WSGIApp`. ::
+
+            app.mount("/legacy", WSGIApp(legacy_app))
+
+        Rules of this app that begin with the prefix go first: what they match is not handed over.
+        At ``"/"`` the other gets what no rule matches. Hooks of this app do not run for it.
+        Raises ValueError for a prefix that cannot be, TypeError for what is no ASGI application.
+        """
+        self._mounts.append(Mount(mounts.check(prefix, app, self._mounts), app))
+        self._mounts.sort(key=lambda mount: -len(mount.prefix))
 
     @setupmethod
     def teardown_appcontext(self, f: T_teardown) -> T_teardown:
@@ -780,13 +786,6 @@ class Flask(Scaffold):
         from .serving import run_flask_app
 
         run_flask_app(self, host, port, debug, load_dotenv, **options)
-
-
-def _where(view_func: ft.RouteCallable) -> str:
-    """Name a function so that it can be found: its qualified name, file and line."""
-    name = f"{view_func.__module__}.{getattr(view_func, '__qualname__', view_func)}"
-    code = getattr(view_func, "__code__", None)
-    return name if code is None else f"{name} ({code.co_filename}:{code.co_firstlineno})"
 
 
 # Servers ask whether calling the app gives a coroutine: then it is ASGI, which it is with three

@@ -12,7 +12,7 @@ if t.TYPE_CHECKING:
 
 
 async def other_than_http(app: t.Any, scope: Scope, receive: Receive, send: Send) -> None:
-    """Acknowledge the server's start and end; refuse a WebSocket, which answers it with 403.
+    """Acknowledge the server's start and end; refuse a WebSocket that is no mount's, with 403.
 
     :raises ValueError: for a protocol that ASGI does not know.
     """
@@ -23,6 +23,10 @@ async def other_than_http(app: t.Any, scope: Scope, receive: Receive, send: Send
             if message["type"] == "lifespan.shutdown":
                 return
     if scope["type"] == "websocket":
+        for mount in getattr(app, "_mounts", ()):
+            if mount.holds(scope["path"].removeprefix(root := scope.get("root_path", ""))):
+                await mount.app({**scope, "root_path": root + mount.prefix}, receive, send)
+                return
         await receive()
         await send({"type": "websocket.close", "code": 1000})
         return

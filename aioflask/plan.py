@@ -90,6 +90,8 @@ def _listeners() -> list[set[t.Any]]:
 class Plan:
     """What the requests of one endpoint need. ``endpoint`` is None where nothing matched."""
 
+    is_mount: t.ClassVar[bool] = False
+
     __slots__ = (
         "after",
         "before",

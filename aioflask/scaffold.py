@@ -431,3 +431,21 @@ def find_package(import_name: str) -> tuple[str | None, str]:
     if os.path.basename(above).lower() == "lib":  # <prefix>/lib/python3.x/site-packages
         return os.path.dirname(above), path
     return parent, path
+
+
+def refuse_second_view(rule: str, endpoint: str, view_func: t.Any, old: t.Any) -> None:
+    """Raise AssertionError if an endpoint has another view than the one that it is given."""
+    if old is not None and old != view_func:
+        raise AssertionError(
+            f"The rule {rule!r} gives the endpoint {endpoint!r} the view {_where(view_func)},"
+            f" but that endpoint already has the view {_where(old)}.\n"
+            "Rename one function, or pass endpoint='another_name' to one of the rules. If both"
+            " come from one decorator, it lacks functools.wraps."
+        )
+
+
+def _where(view_func: ft.RouteCallable) -> str:
+    """Name a function so that it can be found: its qualified name, file and line."""
+    name = f"{view_func.__module__}.{getattr(view_func, '__qualname__', view_func)}"
+    code = getattr(view_func, "__code__", None)
+    return name if code is None else f"{name} ({code.co_filename}:{code.co_firstlineno})"

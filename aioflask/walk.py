@@ -25,6 +25,7 @@ from werkzeug.exceptions import (
 from werkzeug.routing import RoutingException
 from werkzeug.wrappers import Request as BaseRequest
 
+from . import mounts
 from .concurrency import (
     Crossing,
     InContext,
@@ -136,7 +137,7 @@ async def _handle(
 
 
 def match(ctx: AppContext, scope: t.Any) -> Plan:
-    """Match the URL of a request that came by ASGI, and return its endpoint's plan."""
+    """Match the URL of a request that came by ASGI; return its endpoint's plan, or its mount."""
     app, request = ctx.app, ctx._request
     url_map = app.url_map
     found = None
@@ -157,6 +158,9 @@ def match(ctx: AppContext, scope: t.Any) -> Plan:
         request.url_rule, request.view_args = found
     else:
         match_by_map(ctx)
+    if app._mounts and (mount := mounts.find(ctx)) is not None:
+        ctx.plan = mount
+        return t.cast(Plan, mount)
     plan = ctx.plan = plan_for(app, request)
     return plan
 
@@ -640,6 +644,8 @@ async def end(ctx: AppContext, exc: BaseException | None, response: Response | N
 
 async def cross(ctx: AppContext) -> Response:
     """Take a request that has plain functions through: on a thread, or on the loop with hops."""
+    if ctx.plan.is_mount:
+        return t.cast(Response, ctx.plan)
     context = ctx._context = copy_context()
     if ctx.plan.on_thread:
         coro = respond(ctx)

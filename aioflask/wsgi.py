@@ -13,13 +13,16 @@ import typing as t
 from collections import deque
 from collections.abc import AsyncIterable, Iterable, Iterator
 
-from . import walk
+from . import mounts, walk
+from .asgiapp import ASGIApp
 from .concurrency import Crossing, async_to_sync, background_loop, on_loop, step_in
 from .environ import scope_from_environ
 from .globals import _cv_app
+from .mounts import Mount
 from .plan import plan_for
 from .streams import as_bytes
 from .wrappers import ASGIBody
+from .wsgiapp import WSGIApp
 
 if t.TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -57,6 +60,8 @@ def wsgi_app(
     ctx.request._leaves_something = True
     context = ctx._context = contextvars.copy_context()
     response = step_in(context, _walk(ctx), _Caller())
+    if isinstance(response, Mount):
+        return _call_mounted(response, ctx, start_response)
     if isinstance(response.response, AsyncIterable):
         response.response = AsyncBody(response.response, context)
     elif isinstance(response.response, ASGIBody):
@@ -72,16 +77,34 @@ def wsgi_app(
         _cv_app.reset(token)
 
 
-async def _walk(ctx: AppContext) -> Response:
+async def _walk(ctx: AppContext) -> Response | Mount:
     token = ctx._activate()
     ctx._tokens = [token]
     try:
         walk.match_by_map(ctx)
+        if ctx.app._mounts and (mount := mounts.find(ctx)) is not None:
+            return mount
         ctx.plan = plan_for(ctx.app, ctx.request)
         return await walk.respond(ctx)
     finally:
         ctx._tokens.remove(token)
         ctx._deactivate(token)
+
+
+def _call_mounted(mount: Mount, ctx: AppContext, start_response: StartResponse) -> Iterable[bytes]:
+    """Hand a request over, with the prefix moved into SCRIPT_NAME."""
+    if mount.wsgi_app is None:
+        app: t.Any = mount.app
+        if isinstance(app, WSGIApp):
+            mount.wsgi_app = app.wsgi_app
+        else:
+            mount.wsgi_app = app if hasattr(app, "wsgi_app") else ASGIApp(app)
+    environ = ctx.request.environ.copy()
+    prefix = mount.prefix.encode().decode("latin-1")
+    environ["SCRIPT_NAME"] = environ.get("SCRIPT_NAME", "") + prefix
+    environ["PATH_INFO"] = environ["PATH_INFO"].removeprefix(prefix)
+    environ.pop("werkzeug.request", None)
+    return t.cast("Iterable[bytes]", mount.wsgi_app(environ, start_response))
 
 
 class _Caller:
