@@ -69,7 +69,7 @@ _PLANNED = frozenset(walk.REPLACEABLE).union(
     view_functions url_map blueprints error_handler_spec before_request_funcs after_request_funcs
     teardown_request_funcs teardown_appcontext_funcs template_context_processors
     url_value_preprocessors url_default_functions request_class response_class session_interface
-    json config subdomain_matching create_url_adapter ensure_sync async_to_sync
+    json config subdomain_matching create_url_adapter ensure_sync async_to_sync wsgi_app asgi_app
     """.split()
 )
 _ANCHOR_SAFE = "%!#$&'()*+,/:;=?@"  # COMPAT: the characters of a fragment that Flask leaves alone
@@ -202,6 +202,8 @@ class Flask(Scaffold):
             "create_url_adapter" in self.__dict__
             or type(self).create_url_adapter is not Flask.create_url_adapter
         )
+        self._wraps_wsgi = "wsgi_app" in plan.replaced_methods(self, plan.DOORS)
+        self._wraps_asgi = "asgi_app" in plan.replaced_methods(self, plan.DOORS)
 
     def _check_setup_finished(self, f_name: str) -> None:
         if self._got_first_request:
@@ -602,8 +604,8 @@ class Flask(Scaffold):
         Wrap it to add middleware, and so keep the app itself:
         ``app.asgi_app = Middleware(app.asgi_app)``.
         """
-        if scope["type"] != "http":
-            await lifespan.other_than_http(self, scope, receive, send)
+        if scope["type"] != "http" or (self._wraps_wsgi and "aioflask.environ" not in scope):
+            await lifespan.by_another_door(self, scope, receive, send)
             return
         request = self.request_class.from_scope(scope, receive)
         ctx = AppContext(self, request=request)
@@ -795,4 +797,4 @@ if sys.version_info >= (3, 12):
 else:
     Flask.__call__._is_coroutine = asyncio.coroutines._is_coroutine  # type: ignore[attr-defined]
 
-plan.ORIGINALS.update((name, Flask.__dict__[name]) for name in plan.REPLACEABLE)
+plan.ORIGINALS.update((n, Flask.__dict__[n]) for n in (*plan.REPLACEABLE, *plan.DOORS))

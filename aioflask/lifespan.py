@@ -11,11 +11,19 @@ if t.TYPE_CHECKING:
     from .typing import Receive, Scope, Send
 
 
-async def other_than_http(app: t.Any, scope: Scope, receive: Receive, send: Send) -> None:
-    """Acknowledge the server's start and end; refuse a WebSocket that is no mount's, with 403.
+async def by_another_door(app: t.Any, scope: Scope, receive: Receive, send: Send) -> None:
+    """Acknowledge the server's start and end; find whom else a connection is for.
+
+    HTTP goes through a ``wsgi_app`` that somebody has wrapped. A WebSocket that is no mount's is
+    refused, which answers it with 403.
 
     :raises ValueError: for a protocol that ASGI does not know.
     """
+    if scope["type"] == "http":
+        from . import doors
+
+        await doors.through_wsgi(app, scope, receive, send)
+        return
     if scope["type"] == "lifespan":
         while True:
             message = await receive()

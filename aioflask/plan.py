@@ -24,6 +24,9 @@ REPLACEABLE = frozenset(
 )
 """Methods of the app that a subclass, or an instance, may replace. Others are bypassed."""
 
+DOORS = ("wsgi_app", "asgi_app")
+"""Methods that people wrap with middleware."""
+
 ORIGINALS: dict[str, t.Any] = {}
 """Those methods as `app` defines them."""
 
@@ -178,13 +181,11 @@ class Plan:
         )
 
 
-def replaced_methods(app: Flask) -> frozenset[str]:
-    """The names of those methods that are not ours any more."""
+def replaced_methods(app: Flask, names: t.Iterable[str] = REPLACEABLE) -> frozenset[str]:
+    """Those of ``names`` whose methods are not ours any more."""
     kind, own = type(app), vars(app)
     return frozenset(
-        name
-        for name, original in ORIGINALS.items()
-        if name in own or getattr(kind, name) is not original
+        name for name in names if name in own or getattr(kind, name) is not ORIGINALS[name]
     )
 
 

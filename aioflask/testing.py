@@ -31,6 +31,7 @@ from .app import Flask
 from .cli import ScriptInfo
 from .environ import scope_from_environ
 from .headers import usual_name
+from .plan import DOORS, replaced_methods
 
 if t.TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -181,8 +182,7 @@ async def _request_body(environ: WSGIEnvironment) -> t.AsyncGenerator[bytes, Non
 
 
 def _takes_wsgi(app: Flask) -> bool:
-    replaced = "wsgi_app" in app.__dict__ or type(app).wsgi_app is not Flask.wsgi_app
-    return replaced or concurrency.mode == "wsgi"
+    return "wsgi_app" in replaced_methods(app, DOORS) or concurrency.mode == "wsgi"
 
 
 class FlaskClient(werkzeug.test.Client):

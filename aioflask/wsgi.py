@@ -15,7 +15,7 @@ from collections.abc import AsyncIterable, Iterable, Iterator
 
 from . import mounts, walk
 from .asgiapp import ASGIApp
-from .concurrency import Crossing, async_to_sync, background_loop, on_loop, step_in
+from .concurrency import Crossing, _thread, async_to_sync, background_loop, on_loop, step_in
 from .environ import scope_from_environ
 from .globals import _cv_app
 from .mounts import Mount
@@ -56,14 +56,20 @@ def wsgi_app(
             "    wrong: app(environ, start_response)\n"
             "    right: await app(scope, receive, send), or app.async_client() in a test"
         )
+    if app._wraps_asgi and "asgi.scope" not in environ:
+        from . import doors
+
+        return doors.through_asgi(app, environ, start_response)
+    job = _thread.job  # One of ours, if a middleware around the app runs under an ASGI server.
     ctx = app.request_context(environ)
     ctx.request._leaves_something = True
     context = ctx._context = contextvars.copy_context()
-    response = step_in(context, _walk(ctx), _Caller())
+    response = step_in(context, _walk(ctx), job or _Caller())
     if isinstance(response, Mount):
         return _call_mounted(response, ctx, start_response)
     if isinstance(response.response, AsyncIterable):
-        response.response = AsyncBody(response.response, context)
+        source = response.response
+        response.response = AsyncBody(source, context) if job is None else CrossedBody(source, ctx)
     elif isinstance(response.response, ASGIBody):
         scope = scope_from_environ(environ)
         ctx.request._body.wait(ctx.request.load_body)
@@ -131,6 +137,32 @@ class PlainBody(Iterator[bytes]):
         """Close the source, in the same context."""
         if hasattr(self._source, "close"):
             self._context.run(self._source.close)
+
+
+class CrossedBody(Iterator[bytes]):
+    """The pieces of an async iterable for a thread of ours, each awaited by the request's task."""
+
+    def __init__(self, source: AsyncIterable[t.Any], ctx: AppContext) -> None:
+        self._iterator = aiter(source)
+        self._context = t.cast(contextvars.Context, ctx._context)
+
+    def __next__(self) -> bytes:
+        piece = self._cross(anext, self._iterator, _END)
+        if piece is _END:
+            raise StopIteration
+        return as_bytes(piece)
+
+    def close(self) -> None:
+        """Close the source where it stands."""
+        if hasattr(self._iterator, "aclose"):
+            self._cross(self._iterator.aclose)
+
+    def _cross(self, func: t.Any, *args: t.Any) -> t.Any:
+        return step_in(self._context, _awaited(func, *args), _thread.job)
+
+
+async def _awaited(func: t.Any, *args: t.Any) -> t.Any:
+    return await Crossing(func, *args)
 
 
 class AsyncBody(Iterator[bytes]):

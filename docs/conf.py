@@ -39,7 +39,10 @@ autodoc_member_order = "bysource"
 nitpicky = True
 nitpick_ignore_regex = [
     ("py:.*", r"(?!aioflask\.).*"),
-    ("py:class", r"aioflask\.\w+\.([A-Z]|T_\w+|_\w+)"),  # type variables, and private
+    (
+        "py:class",
+        r"aioflask\.\w+\.([A-Z]|T_\w+|_\w+|WSGIApplication)",
+    ),  # and private
 ]
 
 # Where the classes are documented that signatures name.

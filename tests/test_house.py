@@ -33,7 +33,7 @@ FLOORS = [
     "body streams environ headers wrappers routing",
     "ctx sessions helpers templating views logging responses",
     "scaffold blueprints plan mounts walk tasks lifespan app",
-    "exchange wsgiapp asgiapp wsgi websocket sse middleware async_client debug reloader serving"
+    "exchange wsgiapp asgiapp doors wsgi websocket sse middleware async_client debug reloader serving"
     " finder cli testing typed socketio doctor as_flask",
 ]
 CORE = {name for floor in FLOORS[:4] for name in floor.split()}

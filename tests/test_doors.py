@@ -1,0 +1,169 @@
+"""Middleware around `wsgi_app` and `asgi_app`, each under both kinds of server."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from typing import Any
+
+import anyio
+import pytest
+from werkzeug.middleware.proxy_fix import ProxyFix
+from werkzeug.test import Client
+
+from aioflask import Flask, g, request, url_for
+
+
+class Prefix:
+    """WSGI middleware that moves a prefix into SCRIPT_NAME."""
+
+    def __init__(self, wsgi_app: Any) -> None:
+        self.wsgi_app = wsgi_app
+
+    def __call__(self, environ: Any, start_response: Any) -> Any:
+        assert environ["PATH_INFO"].startswith("/shop")
+        environ["SCRIPT_NAME"] += "/shop"
+        environ["PATH_INFO"] = environ["PATH_INFO"].removeprefix("/shop")
+
+        def start(status: str, headers: Any, *args: Any) -> Any:
+            return start_response(status, [*headers, ("X-Through", "wsgi")], *args)
+
+        return self.wsgi_app(environ, start)
+
+
+class Secure:
+    """ASGI middleware that says https."""
+
+    def __init__(self, asgi_app: Any) -> None:
+        self.asgi_app = asgi_app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            scope = {**scope, "scheme": "https"}
+
+        async def send_on(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                headers = [*message.get("headers", ()), (b"x-asgi", b"yes")]
+                message = {**message, "headers": headers}
+            await send(message)
+
+        await self.asgi_app(scope, receive, send_on)
+
+
+def make_app() -> Flask:
+    app = Flask(__name__)
+
+    @app.before_request
+    def remember() -> None:
+        g.seen = request.path
+
+    @app.get("/plain")
+    def plain() -> str:
+        return f"{g.seen} {url_for('plain', _external=True)}"
+
+    @app.post("/async")
+    async def view() -> str:
+        await anyio.sleep(0.001)
+        return f"{g.seen} {len(request.get_data())} {url_for('view', _external=True)}"
+
+    @app.get("/stream")
+    async def stream() -> AsyncIterator[str]:
+        async def lines() -> AsyncIterator[str]:
+            for number in range(50):
+                await anyio.sleep(0)
+                yield f"{number}\n"
+
+        return lines()
+
+    return app
+
+
+LINES = "".join(f"{number}\n" for number in range(50))
+
+
+def check(get: Any, post: Any, scheme: str = "http", prefix: str = "/shop") -> None:
+    base = f"{scheme}://localhost{prefix}"
+    assert get(f"{prefix}/plain") == f"/plain {base}/plain"
+    assert post(f"{prefix}/async") == f"/async 100000 {base}/async"
+    assert get(f"{prefix}/stream") == LINES
+
+
+def plain_calls(client: Any, header: str) -> tuple[Any, Any]:
+    def get(path: str) -> str:
+        answer = client.get(path)
+        assert answer.headers[header]
+        return str(answer.text)
+
+    def post(path: str) -> str:
+        return str(client.post(path, data=b"x" * 100_000).text)
+
+    return get, post
+
+
+def test_wrapped_wsgi_app_under_wsgi_and_in_the_test_client() -> None:
+    app = make_app()
+    app.wsgi_app = Prefix(app.wsgi_app)  # type: ignore[method-assign]
+    for client in (Client(app), app.test_client()):
+        check(*plain_calls(client, "X-Through"))
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])
+async def test_wrapped_wsgi_app_under_asgi(caplog: pytest.LogCaptureFixture) -> None:
+    app = make_app()
+    app.wsgi_app = Prefix(app.wsgi_app)  # type: ignore[method-assign]
+    with caplog.at_level(logging.WARNING):
+        async with app.async_client() as client:
+            for _ in range(2):
+                answer = await client.get("/shop/plain")
+                assert answer.headers["X-Through"] == "wsgi"
+                assert answer.text == "/plain http://localhost/shop/plain"
+            answer = await client.post("/shop/async", content=b"x" * 100_000)
+            assert answer.text == "/async 100000 http://localhost/shop/async"
+            assert (await client.get("/shop/stream")).text == LINES
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) == 1, said
+    assert "Prefix" in said[0]
+    assert "app.asgi_app = Middleware(app.asgi_app)" in said[0]
+
+
+@pytest.mark.anyio
+async def test_proxy_fix_under_asgi() -> None:
+    app = make_app()
+    app.wsgi_app = ProxyFix(app.wsgi_app, x_prefix=1)  # type: ignore[method-assign]
+    headers = {"X-Forwarded-Proto": "https", "X-Forwarded-Prefix": "/p"}
+    async with app.async_client(headers=headers) as client:
+        assert (await client.get("/plain")).text == "/plain https://localhost/p/plain"
+
+
+def test_wrapped_asgi_app_under_wsgi_and_in_the_test_client() -> None:
+    app = make_app()
+    app.asgi_app = Secure(app.asgi_app)  # type: ignore[method-assign]
+    for client in (Client(app), app.test_client()):
+        check(*plain_calls(client, "X-Asgi"), scheme="https", prefix="")
+
+
+@pytest.mark.anyio
+async def test_both_wrapped_are_passed_once_each() -> None:
+    app = make_app()
+    app.asgi_app = Secure(app.asgi_app)  # type: ignore[method-assign]
+    app.wsgi_app = Prefix(app.wsgi_app)  # type: ignore[method-assign]
+    async with app.async_client() as client:
+        answer = await client.get("/shop/plain")
+    assert answer.text == "/plain https://localhost/shop/plain"
+    assert answer.headers.get_list("X-Through") == ["wsgi"]
+    assert answer.headers.get_list("X-Asgi") == ["yes"]
+
+
+def test_a_class_that_somebody_patched_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = make_app()
+    inner = Flask.wsgi_app
+    calls: list[str] = []
+
+    def patched(self: Flask, environ: Any, start_response: Any) -> Any:
+        calls.append(environ["PATH_INFO"])
+        return inner(self, environ, start_response)
+
+    monkeypatch.setattr(Flask, "wsgi_app", patched)
+    assert app.test_client().get("/plain").status_code == 200
+    assert calls == ["/plain"]
