@@ -34,7 +34,7 @@ async def through_wsgi(app: Flask, scope: Scope, receive: Receive, send: Send) -
         )
         config = app.config
         adapter = app.__dict__["_wsgi_adapter"] = WSGIApp(
-            lambda environ, start_response: app.wsgi_app(environ, start_response),
+            app,
             threads=config["WORKER_THREADS"],
             queue=config["WORKER_QUEUE"],
         )

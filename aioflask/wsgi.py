@@ -13,8 +13,10 @@ import typing as t
 from collections import deque
 from collections.abc import AsyncIterable, Iterable, Iterator
 
+from werkzeug import exceptions
+
 from . import mounts, walk
-from .asgiapp import ASGIApp
+from .asgiapp import NO_WEBSOCKETS, ASGIApp, asks_for_websocket
 from .concurrency import Crossing, _thread, async_to_sync, background_loop, on_loop, step_in
 from .environ import scope_from_environ
 from .globals import _cv_app
@@ -90,6 +92,10 @@ async def _walk(ctx: AppContext) -> Response | Mount:
         walk.match_by_map(ctx)
         if ctx.app._mounts and (mount := mounts.find(ctx)) is not None:
             return mount
+        request = ctx.request
+        # A rule that matches may serve it: Flask-Sock does, on a server that lends its socket.
+        if request.routing_exception is not None and asks_for_websocket(request.environ):
+            request.routing_exception = exceptions.NotImplemented(NO_WEBSOCKETS)
         ctx.plan = plan_for(ctx.app, ctx.request)
         return await walk.respond(ctx)
     finally:

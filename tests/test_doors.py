@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 from collections.abc import AsyncIterator
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import anyio
 import pytest
 from werkzeug.middleware.proxy_fix import ProxyFix
-from werkzeug.test import Client
+from werkzeug.test import Client, create_environ
 
 from aioflask import Flask, g, request, url_for
 
@@ -167,3 +168,21 @@ def test_a_class_that_somebody_patched_counts(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(Flask, "wsgi_app", patched)
     assert app.test_client().get("/plain").status_code == 200
     assert calls == ["/plain"]
+
+
+def test_a_body_cut_short_is_a_400_where_the_server_marks_its_input() -> None:
+    environ = create_environ("/async", method="POST", input_stream=io.BytesIO(b"12345"))
+    environ.update({"CONTENT_LENGTH": "10", "wsgi.input_terminated": True})
+    status: list[str] = []
+    b"".join(make_app()(environ, lambda line, *args: status.append(line)))
+    assert status == ["400 BAD REQUEST"]
+
+
+def test_a_websocket_under_a_wsgi_server_is_told_what_it_needs() -> None:
+    client = Client(make_app())
+    answer = client.get("/ws", headers={"Upgrade": "websocket"})
+    assert (answer.status_code, "Serve the application with an ASGI server" in answer.text) == (
+        501,
+        True,
+    )
+    assert client.get("/plain", headers={"Upgrade": "websocket"}).status_code == 200
