@@ -24,7 +24,7 @@ from werkzeug.utils import cached_property
 from werkzeug.utils import redirect as _redirect
 from werkzeug.wsgi import get_host
 
-from . import lifespan, mounts, plan, responses, templating, walk
+from . import calls, lifespan, mounts, plan, responses, templating, walk
 from . import typing as ft
 from .concurrency import async_to_sync, complete, iscoroutinefunction, on_loop
 from .config import Config, ConfigAttribute
@@ -125,7 +125,7 @@ class Flask(Scaffold):
         lambda v: v if issubclass(type(v), timedelta | None) else timedelta(seconds=v),
     )
 
-    _got_first_request = False
+    _got_first_request = _wraps_wsgi = _wraps_asgi = False
 
     def __init__(
         self,
@@ -202,10 +202,11 @@ class Flask(Scaffold):
             "create_url_adapter" in self.__dict__
             or type(self).create_url_adapter is not Flask.create_url_adapter
         )
-        self._wraps_wsgi = "wsgi_app" in plan.replaced_methods(self, plan.DOORS)
-        self._wraps_asgi = "asgi_app" in plan.replaced_methods(self, plan.DOORS)
+        calls.look(self)
 
     def _check_setup_finished(self, f_name: str) -> None:
+        if type(self).__call__ is not plan.ORIGINALS["__call__"]:
+            calls.look(self)
         if self._got_first_request:
             raise AssertionError(
                 f"The setup method '{f_name}' was called on the application '{self.name}' after its"
@@ -409,9 +410,8 @@ class Flask(Scaffold):
 
             app.mount("/legacy", WSGIApp(legacy_app))
 
-        Rules of this app that begin with the prefix go first: what they match is not handed over.
-        At ``"/"`` the other gets what no rule matches. Hooks of this app do not run for it.
-        Raises ValueError for a prefix that cannot be, TypeError for what is no ASGI application.
+        What a rule below the prefix matches is not handed over. Hooks of this app do not run for
+        the other. Raises ValueError for a wrong prefix, TypeError for what is no ASGI application.
         """
         self._mounts.append(Mount(mounts.check(prefix, app, self._mounts), app))
         self._mounts.sort(key=lambda mount: -len(mount.prefix))
@@ -596,7 +596,7 @@ class Flask(Scaffold):
         """Serve ASGI, called with three arguments, or WSGI, called with two."""
         if len(args) == 3:
             return self.asgi_app(*args)
-        return self.wsgi_app(*args)
+        return calls.through(self, *args) if self._wraps_wsgi else self.wsgi_app(*args)
 
     async def asgi_app(self, scope: ft.Scope, receive: ft.Receive, send: ft.Send) -> None:
         """Handle one connection of an ASGI server: this is the life of a request.
@@ -797,4 +797,4 @@ if sys.version_info >= (3, 12):
 else:
     Flask.__call__._is_coroutine = asyncio.coroutines._is_coroutine  # type: ignore[attr-defined]
 
-plan.ORIGINALS.update((n, Flask.__dict__[n]) for n in (*plan.REPLACEABLE, *plan.DOORS))
+plan.ORIGINALS.update((n, Flask.__dict__[n]) for n in (*plan.REPLACEABLE, *plan.DOORS, "__call__"))

@@ -12,6 +12,7 @@ from inspect import isawaitable
 
 import anyio
 
+from . import calls
 from .exchange import NO_SESSION, PIECE, Exchange, Lifespan
 
 try:
@@ -195,6 +196,7 @@ class AsyncClient(httpx.AsyncClient):
         **kwargs: t.Any,
     ) -> None:
         self.app = app
+        calls.look(app)
         if "transport" not in kwargs:
             door = t.cast("ASGIApplication", app)
             kwargs["transport"] = ASGITransport(door, raise_app_exceptions, root_path, client)

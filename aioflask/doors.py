@@ -9,6 +9,7 @@ from __future__ import annotations
 import typing as t
 
 from .asgiapp import ASGIApp
+from .calls import taken_from
 from .wsgiapp import WSGIApp
 
 if t.TYPE_CHECKING:
@@ -24,13 +25,14 @@ async def through_wsgi(app: Flask, scope: Scope, receive: Receive, send: Send) -
     """Take a request of an ASGI server through ``app.wsgi_app``, on a worker thread."""
     adapter = app.__dict__.get("_wsgi_adapter")
     if adapter is None:
-        door = app.wsgi_app
-        name = getattr(door, "__qualname__", type(door).__qualname__)
+        calls = taken_from(type(app))
+        door: t.Any = calls[0] if calls else app.wsgi_app
         app.logger.warning(
-            "app.wsgi_app was replaced (by %s), so under an ASGI server each request goes through"
-            " it on a worker thread. What wraps ASGI costs no thread:"
+            "%s was replaced (by %s), so under an ASGI server each request goes through it on a"
+            " worker thread. What wraps ASGI costs no thread:"
             " app.asgi_app = Middleware(app.asgi_app)",
-            name,
+            "Flask.__call__" if calls else "app.wsgi_app",
+            getattr(door, "__qualname__", type(door).__qualname__),
         )
         config = app.config
         adapter = app.__dict__["_wsgi_adapter"] = WSGIApp(

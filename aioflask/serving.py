@@ -15,13 +15,12 @@ import sys
 import typing as t
 from collections.abc import Callable
 
-from . import reloader
+from . import calls, reloader
+from .app import Flask
 from .concurrency import on_loop
 from .helpers import get_debug_flag, get_load_dotenv
 
 if t.TYPE_CHECKING:
-    from .app import Flask
-
     Target: t.TypeAlias = Flask | str | Callable[..., t.Any]
 
 # What Werkzeug's server was told and has no meaning here: the value that asks for nothing, and
@@ -168,6 +167,8 @@ def serve(
     if isinstance(ssl_context, tuple):
         settings["ssl_certfile"], settings["ssl_keyfile"] = ssl_context
     target = load()
+    if isinstance(target, Flask):
+        calls.look(target)
     reloader.tell_modules()
     if use_debugger and not isinstance(target, str):
         from .debug import Debugger

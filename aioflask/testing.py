@@ -26,12 +26,11 @@ from werkzeug.http import HTTP_STATUS_CODES
 from werkzeug.wrappers import Request as BaseRequest
 from werkzeug.wsgi import get_current_url
 
-from . import concurrency
+from . import calls, concurrency
 from .app import Flask
 from .cli import ScriptInfo
 from .environ import scope_from_environ
 from .headers import usual_name
-from .plan import DOORS, replaced_methods
 
 if t.TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -182,7 +181,8 @@ async def _request_body(environ: WSGIEnvironment) -> t.AsyncGenerator[bytes, Non
 
 
 def _takes_wsgi(app: Flask) -> bool:
-    return "wsgi_app" in replaced_methods(app, DOORS) or concurrency.mode == "wsgi"
+    calls.look(app)
+    return app._wraps_wsgi or concurrency.mode == "wsgi"
 
 
 class FlaskClient(werkzeug.test.Client):

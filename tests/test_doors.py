@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 import io
 import logging
 from collections.abc import AsyncIterator
@@ -12,7 +14,7 @@ import pytest
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.test import Client, create_environ
 
-from aioflask import Flask, g, request, url_for
+from aioflask import Flask, calls, g, request, url_for
 
 
 class Prefix:
@@ -186,3 +188,59 @@ def test_a_websocket_under_a_wsgi_server_is_told_what_it_needs() -> None:
         True,
     )
     assert client.get("/plain", headers={"Upgrade": "websocket"}).status_code == 200
+
+
+def test_a_tool_that_replaces_call_keeps_working(monkeypatch: pytest.MonkeyPatch) -> None:
+    original: Any = Flask.__call__
+    monkeypatch.setattr(calls, "_taken", {})
+    monkeypatch.setattr(Flask, "__call__", original)  # to be put back at the end
+    seen: list[str] = []
+
+    def patch(name: str) -> None:
+        inner: Any = Flask.__call__
+
+        def patched(self: Flask, environ: Any, start_response: Any) -> Any:
+            seen.append(f"{name} {environ['PATH_INFO']}")
+            return inner(self, environ, start_response)
+
+        Flask.__call__ = patched  # type: ignore[method-assign]
+
+    patch("inner")
+    app = make_app()
+    patch("outer")
+    app.get("/late")(lambda: "late")
+    assert Flask.__call__ is original
+    assert inspect.iscoroutinefunction(app.__call__) or asyncio.iscoroutinefunction(app.__call__)
+    client, expected = Client(app), ["outer /plain", "inner /plain"]
+    for _ in range(2):
+        assert client.get("/plain").status_code == 200
+        assert seen == expected
+        seen.clear()
+
+    async def ask_by_asgi() -> None:
+        async with app.async_client() as asgi:
+            assert (await asgi.get("/plain")).status_code == 200
+            assert seen == expected
+            assert (await asgi.post("/async", content=b"x")).text.startswith("/async 1 ")
+
+    asyncio.run(ask_by_asgi())
+
+
+def test_a_subclass_with_a_call_of_two_arguments_answers_both_kinds() -> None:
+    seen: list[str] = []
+
+    class Own(Flask):
+        def __call__(self, environ: Any, start_response: Any) -> Any:
+            seen.append(environ["PATH_INFO"])
+            return super().__call__(environ, start_response)
+
+    app = Own(__name__)
+    app.get("/")(lambda: "hello")
+    assert Client(app).get("/").text == "hello"
+
+    async def ask_by_asgi() -> None:
+        async with app.async_client() as client:
+            assert (await client.get("/")).text == "hello"
+
+    asyncio.run(ask_by_asgi())
+    assert seen == ["/", "/"]

@@ -32,7 +32,7 @@ FLOORS = [
     "typing globals signals wakeups concurrency config debughelpers json.provider json json.tag",
     "body streams environ headers wrappers routing",
     "ctx sessions helpers templating views logging responses",
-    "scaffold blueprints plan mounts walk tasks lifespan app",
+    "scaffold blueprints plan calls mounts walk tasks lifespan app",
     "exchange wsgiapp asgiapp doors wsgi websocket sse middleware async_client debug reloader serving"
     " finder cli testing typed socketio doctor as_flask",
 ]
