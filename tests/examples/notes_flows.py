@@ -12,11 +12,12 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,29 +28,47 @@ PASSWORD = "correct horse"
 Flow = Callable[[httpx.AsyncClient], Awaitable[None]]
 
 
+NOTES = "examples.notes:create_app"
+# A flow's longest URL has 5,029 bytes, of which gunicorn's WSGI workers take 4,094 by default.
+GUNICORN = f"gunicorn {NOTES}() --bind 127.0.0.1:0 --no-control-socket --limit-request-line 8190"
+SERVERS = {
+    "uvicorn": f"uvicorn --factory {NOTES} --host 127.0.0.1 --port 0",
+    "hypercorn": f"hypercorn asgi:{NOTES}() --bind 127.0.0.1:0",
+    "granian": f"granian --interface asgi --factory {NOTES} --host 127.0.0.1 --port {{port}}",
+    "gunicorn-uvicorn": f"{GUNICORN} --worker-class uvicorn_worker.UvicornWorker",
+    "gunicorn-sync": f"{GUNICORN} --worker-class sync",
+    "gunicorn-gthread": f"{GUNICORN} --worker-class gthread --threads 8",
+    # The name is for requests without a Host: by default they are for "waitress.invalid".
+    "waitress": f"waitress --listen 127.0.0.1:0 --server-name localhost --call {NOTES}",
+}
+"""What serves the notes, as `python -m ...`: the first four by ASGI, the others by WSGI."""
+
+
 @contextmanager
-def live_server(folder: Path, *options: str) -> Iterator[str]:
+def live_server(folder: Path, server: str = "uvicorn") -> Iterator[str]:
     """Serve the notes from a process of its own; it must log no error and stop cleanly."""
-    log = folder / "uvicorn.log"
-    command = [sys.executable, "-m", "uvicorn", "--factory", "examples.notes:create_app"]
+    log = folder / f"{server}.log"
     env = os.environ | {
         "NOTES_DATABASE": str(folder / "instance" / "notes.db"),
         "NOTES_FIRST_PASSWORD": PASSWORD,
         "PYTHONUNBUFFERED": "1",
     }
+    command = SERVERS[server].format(port=free_port()).split()
     with log.open("w") as out:
         process = subprocess.Popen(
-            [*command, "--host", "127.0.0.1", "--port", "0", *options],
-            cwd=ROOT, env=env, stdout=out, stderr=subprocess.STDOUT,
+            [sys.executable, "-m", *command],
+            cwd=ROOT, env=env, stdout=out, stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
     try:
         yield wait_for_url(process, log)
     finally:
-        process.send_signal(signal.SIGINT)
+        # On SIGINT gunicorn's uvicorn worker waits for its kill, whatever it serves.
+        stop = signal.SIGTERM if "gunicorn" in command else signal.SIGINT
+        process.send_signal(stop)
         try:
             process.wait(10)
         except subprocess.TimeoutExpired:
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)  # the workers, too
             process.wait()
     said = log.read_text()
     assert process.returncode in {0, -signal.SIGINT}, said
@@ -57,14 +76,22 @@ def live_server(folder: Path, *options: str) -> Iterator[str]:
     assert "ERROR" not in said, said
 
 
+def free_port() -> int:
+    """A port for a server that does not say which one it was given for port 0."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port: int = taken.getsockname()[1]
+    return port
+
+
 def wait_for_url(process: subprocess.Popen[bytes], log: Path) -> str:
-    """The URL that uvicorn logs once it listens."""
+    """The URL that the server logs, once it takes connections there."""
     end = time.monotonic() + 20
     while process.poll() is None and time.monotonic() < end:
-        if found := re.search(r"running on (http://[0-9.]+:\d+)", log.read_text()):
-            return found[1]
+        if found := re.search(r"http://127\.0\.0\.1:(\d+)", log.read_text()):
+            with suppress(OSError), socket.create_connection(("127.0.0.1", int(found[1])), 1):
+                return found[0]
         time.sleep(0.05)
-    raise AssertionError(f"uvicorn did not start:\n{log.read_text()}")
+    raise AssertionError(f"The server did not start:\n{log.read_text()}")
 
 
 async def log_in(client: httpx.AsyncClient) -> None:
