@@ -13,6 +13,7 @@ from inspect import isawaitable
 import anyio
 
 from . import calls
+from .app import Flask
 from .exchange import NO_SESSION, PIECE, Exchange, Lifespan
 
 try:
@@ -27,7 +28,6 @@ except ModuleNotFoundError as _error:
 if t.TYPE_CHECKING:
     from anyio.abc import TaskGroup
 
-    from .app import Flask
     from .sessions import SessionMixin
     from .typing import ASGIApplication, Scope
 
@@ -196,7 +196,8 @@ class AsyncClient(httpx.AsyncClient):
         **kwargs: t.Any,
     ) -> None:
         self.app = app
-        calls.look(app)
+        if isinstance(app, Flask):  # Any ASGI application will do.
+            calls.look(app)
         if "transport" not in kwargs:
             door = t.cast("ASGIApplication", app)
             kwargs["transport"] = ASGITransport(door, raise_app_exceptions, root_path, client)
