@@ -596,7 +596,7 @@ class Flask(Scaffold):
         """Serve ASGI, called with three arguments, or WSGI, called with two."""
         if len(args) == 3:
             return self.asgi_app(*args)
-        return calls.through(self, *args) if self._wraps_wsgi else self.wsgi_app(*args)
+        return calls.through(self, *args)
 
     async def asgi_app(self, scope: ft.Scope, receive: ft.Receive, send: ft.Send) -> None:
         """Handle one connection of an ASGI server: this is the life of a request.

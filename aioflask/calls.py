@@ -14,8 +14,6 @@ from .concurrency import iscoroutinefunction
 from .plan import DOORS, ORIGINALS, replaced_methods
 
 if t.TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIEnvironment
-
     from .app import Flask
 
 _taken: dict[type, list[t.Any]] = {}
@@ -57,10 +55,17 @@ def taken_from(kind: type) -> list[t.Any]:
     return [call for cls in kind.__mro__ for call in reversed(_taken.get(cls, ()))]
 
 
-def through(
-    app: Flask, environ: WSGIEnvironment, start_response: StartResponse
-) -> t.Iterable[bytes]:
-    """Call the outermost function, and for its call of the app the next one, then ``wsgi_app``."""
+def through(app: Flask, *args: t.Any) -> t.Iterable[bytes]:
+    """Call the outermost function, and for its call of the app the next one, then ``wsgi_app``.
+
+    :raises TypeError: for other than two arguments; servers find out so what the app is.
+    """
+    if len(args) != 2:
+        raise TypeError(
+            f"{app!r} was called with {len(args)} arguments. An ASGI server calls it with scope,"
+            " receive and send, a WSGI server with environ and start_response."
+        )
+    environ, start_response = args
     calls = taken_from(type(app))
     owner, passed = environ.get(_PASSED, (None, 0))
     if owner is not app:

@@ -117,6 +117,8 @@ class AppContext:
     """Whether this context is popped by a plain call on the loop's thread."""
     _ending = False
     """Whether the request is being torn down, which no cancellation stops."""
+    _hand_over: t.Any = None
+    """What is called with the response before the teardown, behind a WSGI server."""
 
     def __init__(
         self,

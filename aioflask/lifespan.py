@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import typing as t
 
+from . import calls
+
 if t.TYPE_CHECKING:
     from .typing import Receive, Scope, Send
 
@@ -25,6 +27,8 @@ async def by_another_door(app: t.Any, scope: Scope, receive: Receive, send: Send
         await doors.through_wsgi(app, scope, receive, send)
         return
     if scope["type"] == "lifespan":
+        if hasattr(app, "_wraps_wsgi"):
+            calls.look(app)  # Tools patch classes until the server starts.
         while True:
             message = await receive()
             await send({"type": message["type"] + ".complete"})

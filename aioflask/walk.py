@@ -584,8 +584,12 @@ async def respond(ctx: AppContext) -> Response:
         answer = await fail(ctx, failure)
         failure = None  # Its traceback holds this frame.
         return answer
-    if plan.tears_down or response._plain is None or ctx._request._leaves_something:
-        await end(ctx, None, response)
+    try:
+        if ctx._hand_over is not None:
+            ctx._hand_over(response)
+    finally:
+        if plan.tears_down or response._plain is None or ctx._request._leaves_something:
+            await end(ctx, None, response)
     return response
 
 
@@ -604,6 +608,8 @@ async def fail(ctx: AppContext, error: BaseException) -> Response:
         ctx._handling = error
         response: Response = await _raising_async(error, _answer, ctx, error)
         ctx._handling = None
+        if ctx._hand_over is not None:
+            ctx._hand_over(response)
         return response
     finally:
         exc = None if app.should_ignore_error(error) else error

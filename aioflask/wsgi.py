@@ -19,7 +19,6 @@ from . import mounts, walk
 from .asgiapp import NO_WEBSOCKETS, ASGIApp, asks_for_websocket
 from .concurrency import Crossing, _thread, async_to_sync, background_loop, on_loop, step_in
 from .environ import scope_from_environ
-from .globals import _cv_app
 from .mounts import Mount
 from .plan import plan_for
 from .streams import as_bytes
@@ -66,26 +65,56 @@ def wsgi_app(
     ctx = app.request_context(environ)
     ctx.request._leaves_something = True
     context = ctx._context = contextvars.copy_context()
-    response = step_in(context, _walk(ctx), job or _Caller())
-    if isinstance(response, Mount):
-        return _call_mounted(response, ctx, start_response)
-    if isinstance(response.response, AsyncIterable):
-        source = response.response
-        response.response = AsyncBody(source, context) if job is None else CrossedBody(source, ctx)
-    elif isinstance(response.response, ASGIBody):
-        scope = scope_from_environ(environ)
-        ctx.request._body.wait(ctx.request.load_body)
-        async_to_sync(response.response.collect)(response, ctx, scope)
-    elif not (response.is_sequence or response.direct_passthrough):
-        response.response = PlainBody(response.response, context)
-    token = _cv_app.set(ctx)  # COMPAT: get_wsgi_headers() of a subclass may use the request.
-    try:
-        return response(environ, start_response)
-    finally:
-        _cv_app.reset(token)
+    answer = _Answer(ctx, environ, start_response)
+    ctx._hand_over = answer.start
+    mount = step_in(context, _walk(ctx), job or _Caller())
+    return answer.finish() if mount is None else _call_mounted(mount, ctx, start_response)
 
 
-async def _walk(ctx: AppContext) -> Response | Mount:
+class _Answer:
+    """COMPAT: ``start_response`` is called before the teardown, where the request is active.
+
+    Tools that wrap it look at the request, and end what they measure in the teardown.
+    """
+
+    _response: Response
+    _body: t.Any
+    _iterable: Iterable[bytes]
+
+    def __init__(
+        self, ctx: AppContext, environ: WSGIEnvironment, start_response: StartResponse
+    ) -> None:
+        self._ctx, self._environ, self._start_response = ctx, environ, start_response
+
+    def start(self, response: Response) -> None:
+        """Give the head to the server; called where the request is active."""
+        ctx, source = self._ctx, response.response
+        context = t.cast(contextvars.Context, ctx._context)
+        if isinstance(source, AsyncIterable):
+            of_ours = _thread.job is not None
+            body: t.Any = CrossedBody(source, context) if of_ours else AsyncBody(source, context)
+        elif isinstance(source, ASGIBody):
+            scope = scope_from_environ(self._environ)
+            ctx.request._body.wait(ctx.request.load_body)
+            async_to_sync(source.collect)(response, ctx, scope)
+            body = source = response.response
+        elif response.is_sequence or response.direct_passthrough:
+            body = source
+        else:
+            body = PlainBody(source, context)
+        self._response, self._body = response, body
+        response.response = body
+        self._iterable = response(self._environ, self._start_response)
+        response.response = source  # The teardown asks whether it is a stream of this context.
+
+    def finish(self) -> Iterable[bytes]:
+        """The body for the server, which closes it; called after the teardown."""
+        self._response.response = self._body
+        return self._iterable
+
+
+async def _walk(ctx: AppContext) -> Mount | None:
+    """Take the request through; or tell whose it is."""
     token = ctx._activate()
     ctx._tokens = [token]
     try:
@@ -97,7 +126,8 @@ async def _walk(ctx: AppContext) -> Response | Mount:
         if request.routing_exception is not None and asks_for_websocket(request.environ):
             request.routing_exception = exceptions.NotImplemented(NO_WEBSOCKETS)
         ctx.plan = plan_for(ctx.app, ctx.request)
-        return await walk.respond(ctx)
+        await walk.respond(ctx)
+        return None
     finally:
         ctx._tokens.remove(token)
         ctx._deactivate(token)
@@ -134,9 +164,11 @@ class PlainBody(Iterator[bytes]):
 
     def __init__(self, source: Iterable[t.Any], context: contextvars.Context) -> None:
         self._source, self._context = source, context
-        self._iterator = context.run(iter, source)
+        self._iterator: Iterator[t.Any] | None = None
 
     def __next__(self) -> bytes:
+        if self._iterator is None:
+            self._iterator = self._context.run(iter, self._source)
         return as_bytes(self._context.run(next, self._iterator))
 
     def close(self) -> None:
@@ -148,9 +180,8 @@ class PlainBody(Iterator[bytes]):
 class CrossedBody(Iterator[bytes]):
     """The pieces of an async iterable for a thread of ours, each awaited by the request's task."""
 
-    def __init__(self, source: AsyncIterable[t.Any], ctx: AppContext) -> None:
-        self._iterator = aiter(source)
-        self._context = t.cast(contextvars.Context, ctx._context)
+    def __init__(self, source: AsyncIterable[t.Any], context: contextvars.Context) -> None:
+        self._iterator, self._context = aiter(source), context
 
     def __next__(self) -> bytes:
         piece = self._cross(anext, self._iterator, _END)

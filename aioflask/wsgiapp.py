@@ -398,5 +398,6 @@ def _encode(headers: t.Iterable[tuple[t.Any, t.Any]]) -> list[tuple[bytes, bytes
                 f" its value, which would end it there: {value!r}."
             )
         if not is_hop_by_hop(name):
-            fields.append((key, value.encode("latin-1")))
+            # Django's cookies begin with a space, which RFC 9110, 5.5, does not count as theirs.
+            fields.append((key, value.strip(" \t").encode("latin-1")))
     return fields

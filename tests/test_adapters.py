@@ -295,6 +295,15 @@ async def test_a_wrong_head_is_refused(status: Any, headers: Any, text: str) -> 
 
 
 @pytest.mark.anyio
+async def test_white_space_around_a_value_is_not_sent() -> None:
+    def app(environ: Any, start_response: Any) -> list[bytes]:
+        start_response("200 OK", [("Set-Cookie", " a=b; Path=/\t")])
+        return [b""]
+
+    assert (await ask(WSGIApp(app)))[0]["headers"][0] == (b"set-cookie", b"a=b; Path=/")
+
+
+@pytest.mark.anyio
 async def test_start_response_may_be_called_again_with_exc_info_until_bytes_are_sent() -> None:
     def app(environ: Any, start_response: Any) -> Iterator[bytes]:
         write = start_response("200 OK", [("X-First", "1")])

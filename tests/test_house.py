@@ -17,6 +17,7 @@ import tomllib
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
+from types import ModuleType
 from typing import NamedTuple
 
 import pytest
@@ -260,12 +261,33 @@ def test_every_public_function_is_typed() -> None:
     held("untyped", {name: ", ".join(args) for name, args in bare if args})
 
 
+def load(module: str) -> ModuleType:
+    """Import one of ours, and leave no trace of what `as_flask` does: tests use Flask, too."""
+    of_flask = {name for name in sys.modules if name.partition(".")[0] == "flask"}
+    kept = {name: sys.modules.pop(name) for name in of_flask}
+    finders, ours = sys.meta_path[:], importlib.import_module("aioflask")
+    version, of_app = vars(ours).get("__version__"), set(vars(ours.app))
+    try:
+        return importlib.import_module(f"aioflask.{module}".rstrip("."))
+    finally:
+        if sys.meta_path != finders:
+            sys.meta_path[:] = finders
+            for name in [name for name in sys.modules if name.partition(".")[0] == "flask"]:
+                del sys.modules[name]
+            if version is None:
+                del ours.__version__
+            for name in set(vars(ours.app)) - of_app:
+                delattr(ours.app, name)
+            del sys.modules["aioflask.as_flask"]
+        sys.modules.update(kept)
+
+
 def public_things(module: str) -> Iterator[tuple[str, str | None]]:
     """Name and docstring of a module and of all public classes, methods and functions made in it.
 
     A method that overrides a documented one has that one's docstring.
     """
-    loaded = importlib.import_module(f"aioflask.{module}" if module else "aioflask")
+    loaded = load(module)
     yield f"{module or 'aioflask'}", loaded.__doc__
     for name, thing in vars(loaded).items():
         if name.startswith("_") or getattr(thing, "__module__", None) != loaded.__name__:
