@@ -195,7 +195,7 @@ class CrossedBody(Iterator[bytes]):
             self._cross(self._iterator.aclose)
 
     def _cross(self, func: t.Any, *args: t.Any) -> t.Any:
-        return step_in(self._context, _awaited(func, *args), _thread.job)
+        return step_in(self._context, _awaited(func, *args), _thread.job or _Caller())
 
 
 async def _awaited(func: t.Any, *args: t.Any) -> t.Any:

@@ -6,7 +6,11 @@ import asyncio
 import inspect
 import io
 import logging
+import re
+import threading
+import urllib.request
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -15,6 +19,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.test import Client, create_environ
 
 from aioflask import Flask, calls, g, request, url_for
+from tests.live import Server
 
 
 class Prefix:
@@ -178,6 +183,83 @@ def test_a_body_cut_short_is_a_400_where_the_server_marks_its_input() -> None:
     status: list[str] = []
     b"".join(make_app()(environ, lambda line, *args: status.append(line)))
     assert status == ["400 BAD REQUEST"]
+
+
+def test_a_task_goes_on_after_the_response() -> None:
+    app, done = Flask(__name__), threading.Event()
+    tasks = set[asyncio.Task[None]]()
+
+    async def later() -> None:
+        await asyncio.sleep(0.05)
+        done.set()
+
+    @app.get("/")
+    async def index() -> str:
+        tasks.add(asyncio.create_task(later()))
+        return "begun"
+
+    assert Client(app).get("/").text == "begun"
+    assert not done.is_set()
+    assert done.wait(5)
+
+
+PRELOADED = """
+import os, threading
+from aioflask import ASGIApp, Flask
+
+app = Flask(__name__)
+
+@app.get("/")
+async def index():
+    names = [thread.name for thread in threading.enumerate()]
+    return f"{os.getpid()} {names.count('aioflask-loop')}"
+
+async def wrapped(scope, receive, send, inner=app.asgi_app):
+    if scope["type"] != "lifespan":
+        return await inner(scope, receive, send)
+    while True:
+        message = await receive()
+        os.write(1, f"{message['type']} {os.getpid()}\\n".encode())  # one line, whole
+        await send({"type": message["type"] + ".complete"})
+        if message["type"] == "lifespan.shutdown":
+            return
+
+if "wrapped" in os.environ:
+    app.asgi_app = wrapped
+assert app.test_client().get("/").text == f"{os.getpid()} 1"  # The loop runs before the fork.
+print("parent", os.getpid(), flush=True)
+"""
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_each_forked_process_has_a_loop_and_a_lifespan_of_its_own(
+    tmp_path: Path, wrapped: bool
+) -> None:
+    (tmp_path / "preloaded.py").write_text(PRELOADED)
+    command = "gunicorn preloaded:app --preload -w 2 --bind 127.0.0.1:0 --no-control-socket"
+    environ = {"wrapped": "yes"} if wrapped else {}
+    server = Server(tmp_path, "-m", *command.split(), **environ)
+    try:
+        port = server.until(lambda: re.search(r"http://127\.0\.0\.1:(\d+)", server.output))[1]
+        found = set[str]()
+
+        def asked_both() -> bool:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/") as answer:
+                found.add(answer.read().decode())
+            return len(found) == 2
+
+        server.until(asked_both)
+        server.process.terminate()
+        server.ends()
+    finally:
+        server.stop()
+    parent = re.findall(r"parent (\d+)", server.output)
+    assert {text.split()[1] for text in found} == {"1"}
+    workers = {text.split()[0] for text in found}
+    assert workers.isdisjoint(parent)
+    for message in ("startup", "shutdown"):
+        seen = re.findall(rf"lifespan\.{message} (\d+)", server.output)
+        assert sorted(seen) == (sorted(workers) if wrapped else []), server.output
 
 
 def test_a_websocket_under_a_wsgi_server_is_told_what_it_needs() -> None:
