@@ -35,7 +35,6 @@ from .body import (
     parse_pairs,
 )
 from .concurrency import hop, on_loop
-from .environ import LazyInput, environ_of
 from .globals import _cv_app, current_app
 from .headers import HeadersOnDemand, RequestHeaders, field_name, field_names
 from .streams import ASGIBody as ASGIBody
@@ -127,6 +126,8 @@ class Request(_WerkzeugRequest):
             self = cls.__new__(cls)
             self.method = scope["method"].upper()
         else:  # COMPAT: a class with a constructor of its own expects Werkzeug's argument.
+            from .environ import LazyInput, environ_of
+
             environ = environ_of(scope)
             body = environ["wsgi.input"] = LazyInput()
             self = cls(environ)
@@ -214,6 +215,8 @@ class Request(_WerkzeugRequest):
     @lazy
     def environ(self) -> WSGIEnvironment:
         """A WSGI environ of this request (PEP 3333), made at its first use; changes stay."""
+        from .environ import LazyInput, environ_of
+
         scope = self._scope
         self._leaves_something = True
         environ: WSGIEnvironment = environ_of(scope)
@@ -380,6 +383,8 @@ class Request(_WerkzeugRequest):
                 self._leaves_something = True
         if self.scope is None:  # The server's input has been read to its end.
             if not self._reads_through_another():
+                from .environ import LazyInput
+
                 self.environ["wsgi.input"] = LazyInput(self)
             self._input = self.environ["wsgi.input"]
 

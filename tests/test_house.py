@@ -31,10 +31,10 @@ EXCEPTIONS: dict[str, dict[str, str]] = tomllib.loads((DATA / "house.toml").read
 # itself, which re-exports the application's names, stands between them and the doors.
 FLOORS = [
     "typing globals signals wakeups concurrency config debughelpers json.provider json json.tag",
-    "body streams environ headers wrappers routing",
+    "body streams headers wrappers routing",
     "ctx sessions helpers templating views logging responses",
     "scaffold blueprints plan calls mounts walk tasks lifespan app",
-    "exchange wsgiapp asgiapp doors wsgi websocket sse middleware async_client debug reloader"
+    "environ exchange wsgiapp asgiapp doors wsgi websocket sse middleware async_client debug reloader"
     " serving finder cli testing typed socketio doctor as_flask",
 ]
 CORE = {name for floor in FLOORS[:4] for name in floor.split()}
