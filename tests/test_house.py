@@ -34,8 +34,8 @@ FLOORS = [
     "body streams headers wrappers routing",
     "ctx sessions helpers templating views logging responses",
     "scaffold blueprints plan calls mounts walk tasks lifespan app",
-    "environ exchange wsgiapp asgiapp doors wsgi websocket sse middleware async_client debug reloader"
-    " serving finder cli testing typed socketio doctor as_flask",
+    "environ exchange wsgiapp asgiapp doors wsgi websocket sse middleware async_client debug"
+    " reloader serving finder cli testing typed socketio doctor as_flask",
 ]
 CORE = {name for floor in FLOORS[:4] for name in floor.split()}
 LINE = [*" ".join(FLOORS[:4]).split(), "", *FLOORS[4].split(), "__main__"]
