@@ -181,9 +181,11 @@ class EventQueue:
         while True:
             try:
                 os.eventfd_read(self._fd)
-            except InterruptedError:  # A signal; unlike others this call is not repeated for us.
+                return self._items.popleft()
+            except (InterruptedError, IndexError):
+                # A signal, after which this call is not repeated for us as others are; or a
+                # forked process, which shares the eventfd, and put something into its own copy.
                 continue
-            return self._items.popleft()
 
     def close(self) -> None:
         """Give the file descriptor back."""

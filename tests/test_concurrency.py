@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import signal
 import sqlite3
 import threading
 import time
 import traceback
+import warnings
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextvars import ContextVar
 from functools import partial
@@ -1484,3 +1486,21 @@ async def test_a_stream_without_its_context_does_not_see_the_request(app: Flask)
     for path in ("/plain", "/async"):
         await ask(app, path)
     assert seen == [False, False]
+
+
+async def test_a_forked_child_that_ends_its_copy_of_a_pool_leaves_ours_alone(app: Flask) -> None:
+    with app.app_context():
+        first = await run_sync(thread_name)
+        queue, threads = pool_of(app).queue, pool_of(app).threads
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # Of a fork beside threads.
+        child = os.fork()
+    if not child:
+        for _ in threads:
+            queue.put(None)
+        os._exit(0)
+    assert os.waitpid(child, 0) == (child, 0)
+    with app.app_context():
+        assert await run_sync(thread_name) == first
+    assert threads
+    assert all(thread.is_alive() for thread in threads)
