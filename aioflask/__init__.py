@@ -45,6 +45,7 @@ from .signals import (
     appcontext_pushed,
     appcontext_tearing_down,
     before_render_template,
+    got_background_exception,
     got_request_exception,
     message_flashed,
     request_finished,
@@ -76,6 +77,7 @@ __all__ = [
     "stream_template", "stream_template_string", "get_template_attribute",
     "appcontext_popped", "appcontext_pushed", "appcontext_tearing_down",
     "before_render_template", "template_rendered", "message_flashed", "got_request_exception",
+    "got_background_exception",
     "request_started", "request_finished", "request_tearing_down",
 ]
 # fmt: on

@@ -14,22 +14,21 @@ import typing as t
 import weakref
 from asyncio import _get_running_loop
 from collections.abc import Callable, Iterable, ValuesView
+from contextvars import ContextVar
 from datetime import timedelta
-from urllib.parse import quote
 
-from werkzeug.datastructures import ImmutableDict
 from werkzeug.exceptions import Aborter, BadRequest, BadRequestKeyError, HTTPException
 from werkzeug.routing import BuildError, Map, MapAdapter, RequestRedirect, Rule
 from werkzeug.utils import cached_property
 from werkzeug.utils import redirect as _redirect
 from werkzeug.wsgi import get_host
 
-from . import calls, lifespan, mounts, plan, responses, templating, walk
+from . import calls, connections, mounts, plan, responses, templating, urls, walk
 from . import typing as ft
 from .concurrency import async_to_sync, complete, iscoroutinefunction, on_loop
-from .config import Config, ConfigAttribute
+from .config import DEFAULTS, Config, ConfigAttribute
 from .ctx import AppContext, RequestContext, _AppCtxGlobals
-from .globals import _active_request, _cv_app, _request_context, g, request, session
+from .globals import _active_request, _cv_app, g, request, session
 from .helpers import get_debug_flag, get_flashed_messages
 from .json.provider import DefaultJSONProvider, JSONProvider
 from .logging import create_logger
@@ -48,7 +47,8 @@ from .scaffold import (
     setupmethod,
 )
 from .sessions import SecureCookieSessionInterface, SessionInterface
-from .streams import StreamsFull
+from .shutdown import ShutdownEvent
+from .streams import OpenStreams, StreamsFull
 from .wakeups import here
 from .wrappers import Request, Response
 
@@ -60,6 +60,7 @@ if t.TYPE_CHECKING:
 
     from .blueprints import Blueprint
     from .concurrency import Pool
+    from .tasks import Task
     from .testing import AsyncClient, FlaskClient, FlaskCliRunner
 
 T_shell = t.TypeVar("T_shell", bound=ft.ShellContextProcessorCallable)
@@ -72,7 +73,6 @@ _PLANNED = frozenset(walk.REPLACEABLE).union(
     json config subdomain_matching create_url_adapter ensure_sync async_to_sync wsgi_app asgi_app
     """.split()
 )
-_ANCHOR_SAFE = "%!#$&'()*+,/:;=?@"  # COMPAT: the characters of a fragment that Flask leaves alone
 
 
 class Flask(Scaffold):
@@ -83,26 +83,7 @@ class Flask(Scaffold):
     https://flask.palletsprojects.com/en/stable/api/#flask.Flask
     """
 
-    # fmt: off
-    default_config: t.Mapping[str, t.Any] = ImmutableDict({
-        "DEBUG": None, "TESTING": False, "PROPAGATE_EXCEPTIONS": None,
-        "SECRET_KEY": None, "SECRET_KEY_FALLBACKS": None,
-        "SERVER_NAME": None, "APPLICATION_ROOT": "/", "PREFERRED_URL_SCHEME": "http",
-        "TRUSTED_HOSTS": None, "PROVIDE_AUTOMATIC_OPTIONS": True,
-        "SESSION_COOKIE_NAME": "session", "SESSION_COOKIE_DOMAIN": None,
-        "SESSION_COOKIE_PATH": None, "SESSION_COOKIE_HTTPONLY": True,
-        "SESSION_COOKIE_SECURE": False, "SESSION_COOKIE_PARTITIONED": False,
-        "SESSION_COOKIE_SAMESITE": None, "SESSION_REFRESH_EACH_REQUEST": True,
-        "PERMANENT_SESSION_LIFETIME": timedelta(days=31), "MAX_COOKIE_SIZE": 4093,
-        "MAX_CONTENT_LENGTH": None, "MAX_FORM_MEMORY_SIZE": 500_000, "MAX_FORM_PARTS": 1_000,
-        "SEND_FILE_MAX_AGE_DEFAULT": None, "USE_X_SENDFILE": False,
-        "TRAP_BAD_REQUEST_ERRORS": None, "TRAP_HTTP_EXCEPTIONS": False,
-        "EXPLAIN_TEMPLATE_LOADING": False, "TEMPLATES_AUTO_RELOAD": None,
-        # Ours: threads for plain functions, how many calls may wait for one before the answer
-        # is 503, and the bytes of one body that may be held in memory.
-        "WORKER_THREADS": 40, "WORKER_QUEUE": 1_000, "MAX_BODY_MEMORY": 16 * 1024 * 1024,
-    })
-    # fmt: on
+    default_config: t.Mapping[str, t.Any] = DEFAULTS
 
     request_class: type[Request] = Request
     response_class: type[Response] = Response
@@ -126,6 +107,8 @@ class Flask(Scaffold):
     )
 
     _got_first_request = _wraps_wsgi = _wraps_asgi = False
+    _served: t.Sequence[tuple[ContextVar[t.Any], t.Any]] = ()
+    """Context variables that the lifespan has set, for requests to see."""
 
     def __init__(
         self,
@@ -164,6 +147,10 @@ class Flask(Scaffold):
         self.subdomain_matching = subdomain_matching
         self._mounts: list[Mount] = []  # the longest prefix first
         self._pools: list[Pool] = []  # the worker threads, a pool for each loop and purpose
+        self._tasks: set[Task] = set()
+        self._open: OpenStreams = OpenStreams()
+        self._state: dict[str, t.Any] = {}  # what the lifespan keeps for requests
+        self.shutdown_event: ShutdownEvent = ShutdownEvent()
         if self.has_static_folder:
             self._add_static_route(static_host, host_matching)
 
@@ -405,15 +392,16 @@ class Flask(Scaffold):
             self.view_functions[endpoint] = view_func
 
     @setupmethod
-    def mount(self, prefix: str, app: ft.ASGIApplication) -> None:
+    def mount(self, prefix: str, app: ft.ASGIApplication, *, lifespan: bool = True) -> None:
         """Serve another ASGI application below ``prefix``; a WSGI one inside a `WSGIApp`. ::
 
             app.mount("/legacy", WSGIApp(legacy_app))
 
         What a rule below the prefix matches is not handed over. Hooks of this app do not run for
-        the other. Raises ValueError for a wrong prefix, TypeError for what is no ASGI application.
+        the other. Its lifespan runs inside of this app's, unless ``lifespan`` says no. Raises
+        ValueError for a wrong prefix, TypeError for what is no ASGI application.
         """
-        self._mounts.append(Mount(mounts.check(prefix, app, self._mounts), app))
+        self._mounts.append(Mount(mounts.check(prefix, app, self._mounts), app, lifespan))
         self._mounts.sort(key=lambda mount: -len(mount.prefix))
 
     @setupmethod
@@ -481,34 +469,7 @@ class Flask(Scaffold):
         `BuildError` unless `handle_url_build_error` has an answer.
         https://flask.palletsprojects.com/en/stable/api/#flask.Flask.url_for
         """
-        ctx = _request_context() or _cv_app.get(None)
-        adapter = self.create_url_adapter(None) if ctx is None else ctx.url_adapter
-        in_request = ctx is not None and ctx.has_request
-        if in_request and endpoint[:1] == ".":
-            blueprint = t.cast(AppContext, ctx).request.blueprint
-            endpoint = endpoint[1:] if blueprint is None else f"{blueprint}{endpoint}"
-        if adapter is None:
-            raise RuntimeError(
-                f"The URL of {endpoint!r} was to be built outside a request, where only the"
-                " configuration tells the host. Set SERVER_NAME and, as needed, APPLICATION_ROOT"
-                " and PREFERRED_URL_SCHEME."
-            )
-        if _external is None:
-            _external = _scheme is not None or not in_request
-        if _scheme is not None and not _external:
-            raise ValueError(
-                f"url_for({endpoint!r}) was given _scheme={_scheme!r} and _external=False, but only"
-                " an external URL has a scheme. With '_scheme', '_external' must be True."
-            )
-        self.inject_url_defaults(endpoint, values)
-        try:
-            url = adapter.build(
-                endpoint, values, method=_method, url_scheme=_scheme, force_external=_external
-            )
-        except BuildError as error:
-            values.update(_anchor=_anchor, _method=_method, _scheme=_scheme, _external=_external)
-            return self.handle_url_build_error(error, endpoint, values)
-        return url if _anchor is None else f"{url}#{quote(_anchor, safe=_ANCHOR_SAFE)}"
+        return urls.build(self, endpoint, _anchor, _method, _scheme, _external, values)
 
     def inject_url_defaults(self, endpoint: str, values: dict[str, t.Any]) -> None:
         """Let the `url_defaults` functions of the application and the endpoint's blueprints add."""
@@ -605,7 +566,7 @@ class Flask(Scaffold):
         ``app.asgi_app = Middleware(app.asgi_app)``.
         """
         if scope["type"] != "http" or (self._wraps_wsgi and "aioflask.environ" not in scope):
-            await lifespan.by_another_door(self, scope, receive, send)
+            await connections.connect(self, scope, receive, send)
             return
         request = self.request_class.from_scope(scope, receive)
         ctx = AppContext(self, request=request)
@@ -614,6 +575,8 @@ class Flask(Scaffold):
         token = _cv_app.set(ctx)
         ctx._tokens = [token]
         ctx._loop = _get_running_loop() or here()
+        for var, value in self._served:
+            var.set(value)
         try:
             try:
                 needs = walk.match(ctx, scope)
@@ -727,6 +690,20 @@ class Flask(Scaffold):
     def async_to_sync(self, func: Callable[..., t.Any]) -> Callable[..., t.Any]:
         """Return a plain function that runs ``func`` on the request's loop and waits for it."""
         return async_to_sync(func)
+
+    def add_background_task(
+        self, func: Callable[..., t.Any], *args: t.Any, **kwargs: t.Any
+    ) -> None:
+        """Call ``func(*args, **kwargs)``, of either colour, apart from this request.
+
+        It has an app context of its own, and goes on when the response is sent or its client gone.
+        What it raises is logged and sent as `got_background_exception`. The server's end waits for
+        it, ``BACKGROUND_TASK_SHUTDOWN_TIMEOUT`` seconds. Raises `TooManyTasks` (503) beyond
+        ``MAX_BACKGROUND_TASKS``, TypeError for what cannot be called.
+        """
+        from . import tasks
+
+        tasks.start(self, func, args, kwargs)
 
     # -- contexts, clients, servers ------------------------------------------------------------
 

@@ -180,6 +180,8 @@ class Blueprint(Scaffold):
             rule = f"{self.static_url_path}/<path:filename>"
             state.add_url_rule(rule, "static", self.send_static_file)
         self._merge_blueprint_funcs(app, name)
+        if first:
+            app._serving.extend(self._serving)
         for deferred in self.deferred_functions:
             deferred(state)
         self._register_commands(app, name, options.get("cli_group", self.cli_group))

@@ -29,7 +29,7 @@ from contextvars import Context, ContextVar, copy_context
 from werkzeug.exceptions import ServiceUnavailable
 
 from .globals import _cv_app
-from .wakeups import AsyncioHome, Queue, TrioHome, here
+from .wakeups import AsyncioHome, Queue, TrioHome, here, home_here
 
 if t.TYPE_CHECKING:
     from .app import Flask
@@ -433,9 +433,7 @@ class Pool(_Workers):
 
     def __init__(self, size: int, queue_size: int, purpose: str = "worker") -> None:
         _end_threads_left()
-        loop = _get_running_loop()
-        home = AsyncioHome(loop) if loop else TrioHome(here())
-        super().__init__(f"aioflask-{purpose}", home)
+        super().__init__(f"aioflask-{purpose}", home_here())
         self.purpose = purpose
         self.size: int = max(1, size)
         self.queue_size: int = max(0, queue_size)

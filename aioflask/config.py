@@ -11,7 +11,9 @@ import os
 import types
 import typing as t
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 
+from werkzeug.datastructures import ImmutableDict
 from werkzeug.utils import import_string
 
 if t.TYPE_CHECKING:
@@ -20,6 +22,31 @@ if t.TYPE_CHECKING:
     from .app import Flask
 
 T = t.TypeVar("T")
+
+# fmt: off
+DEFAULTS: Mapping[str, t.Any] = ImmutableDict({
+    "DEBUG": None, "TESTING": False, "PROPAGATE_EXCEPTIONS": None,
+    "SECRET_KEY": None, "SECRET_KEY_FALLBACKS": None,
+    "SERVER_NAME": None, "APPLICATION_ROOT": "/", "PREFERRED_URL_SCHEME": "http",
+    "TRUSTED_HOSTS": None, "PROVIDE_AUTOMATIC_OPTIONS": True,
+    "SESSION_COOKIE_NAME": "session", "SESSION_COOKIE_DOMAIN": None,
+    "SESSION_COOKIE_PATH": None, "SESSION_COOKIE_HTTPONLY": True,
+    "SESSION_COOKIE_SECURE": False, "SESSION_COOKIE_PARTITIONED": False,
+    "SESSION_COOKIE_SAMESITE": None, "SESSION_REFRESH_EACH_REQUEST": True,
+    "PERMANENT_SESSION_LIFETIME": timedelta(days=31), "MAX_COOKIE_SIZE": 4093,
+    "MAX_CONTENT_LENGTH": None, "MAX_FORM_MEMORY_SIZE": 500_000, "MAX_FORM_PARTS": 1_000,
+    "SEND_FILE_MAX_AGE_DEFAULT": None, "USE_X_SENDFILE": False,
+    "TRAP_BAD_REQUEST_ERRORS": None, "TRAP_HTTP_EXCEPTIONS": False,
+    "EXPLAIN_TEMPLATE_LOADING": False, "TEMPLATES_AUTO_RELOAD": None,
+    # Ours: threads for plain functions, how many calls may wait for one before the answer
+    # is 503, and the bytes of one body that may be held in memory.
+    "WORKER_THREADS": 40, "WORKER_QUEUE": 1_000, "MAX_BODY_MEMORY": 16 * 1024 * 1024,
+    # What a start-up, an end, open streams and background tasks may take then, in seconds.
+    "STARTUP_TIMEOUT": 60, "SHUTDOWN_TIMEOUT": 10, "STREAM_SHUTDOWN_TIMEOUT": 2,
+    "BACKGROUND_TASK_SHUTDOWN_TIMEOUT": 5, "MAX_BACKGROUND_TASKS": 1_000,
+})
+"""The settings of an application to which nothing was configured."""
+# fmt: on
 
 
 class ConfigAttribute(t.Generic[T]):

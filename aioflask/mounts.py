@@ -23,9 +23,12 @@ class Mount:
     crosses: bool = True
     is_mount: bool = True
 
-    def __init__(self, prefix: str, app: ASGIApplication) -> None:
+    def __init__(self, prefix: str, app: ASGIApplication, has_lifespan: bool) -> None:
         self.prefix: str = prefix
         self.app: ASGIApplication = app
+        self.has_lifespan: bool = has_lifespan
+        self.state: dict[str, t.Any] | None = None
+        """What its lifespan keeps for requests, while the server runs."""
         self.wsgi_app: t.Any = None
         """The same for a WSGI server, once one has asked."""
 
@@ -38,8 +41,14 @@ class Mount:
         request: t.Any = ctx.request
         root, scope = request.root_path, request.scope
         # A proxy may have cut the app's own prefix off the path, where ASGI wants it.
-        made = {**scope, "root_path": root + self.prefix, "path": root + request.path}
-        await self.app(made, request._receive, send)
+        path = root + request.path
+        await self.app(self.scope_below(scope, root, path), request._receive, send)
+
+    def scope_below(self, scope: t.Any, root: str, path: str) -> dict[str, t.Any]:
+        """A connection's scope as the application is to see it, with the state of its lifespan."""
+        made = {**scope, "root_path": root + self.prefix, "path": path}
+        made.pop("state", None)
+        return made if self.state is None else {**made, "state": self.state.copy()}
 
 
 def find(ctx: AppContext) -> Mount | None:

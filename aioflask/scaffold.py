@@ -14,6 +14,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from functools import wraps
 from importlib.util import find_spec
+from inspect import isasyncgenfunction, isgeneratorfunction
 from pathlib import PurePath
 
 from jinja2 import BaseLoader, FileSystemLoader
@@ -121,6 +122,7 @@ class Scaffold:
         )
         self.url_value_preprocessors: Hooks[ft.URLValuePreprocessorCallable] = defaultdict(list)
         self.url_default_functions: Hooks[ft.URLDefaultCallable] = defaultdict(list)
+        self._serving: list[tuple[str, Callable[..., t.Any]]] = []
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r}>"
@@ -324,6 +326,44 @@ class Scaffold:
     def url_defaults(self, f: T_url_defaults) -> T_url_defaults:
         """Call ``f(endpoint, values)`` whenever a URL is built; it may add to ``values``."""
         self.url_default_functions.setdefault(None, []).append(f)
+        return f
+
+    # -- the server's start and end ------------------------------------------------------------
+
+    @setupmethod
+    def before_serving(self, f: F) -> F:
+        """Call ``f()`` when the server starts, before the first request.
+
+        All of these functions, the blueprints' too, run in the order of their registration, in one
+        app context, and are undone in reverse. ContextVars that they set are seen in requests.
+        """
+        self._serving.append(("before", f))
+        return f
+
+    @setupmethod
+    def after_serving(self, f: F) -> F:
+        """Call ``f()`` when the server ends, after the last request; the last one first."""
+        self._serving.append(("after", f))
+        return f
+
+    @setupmethod
+    def while_serving(self, f: F) -> F:
+        """Run a generator, plain or async, to its ``yield`` at the start and on at the end. ::
+
+            @app.while_serving
+            async def lifespan():
+                async with connect() as pool:
+                    yield {"pool": pool}  # request.state.pool
+
+        Raises TypeError for a function without a ``yield``.
+        """
+        if not (isgeneratorfunction(f) or isasyncgenfunction(f)):
+            raise TypeError(
+                f"while_serving({getattr(f, '__name__', f)}): that is no generator function. It has"
+                " one 'yield', where the app serves; functions without one are before_serving and"
+                " after_serving."
+            )
+        self._serving.append(("while", f))
         return f
 
     @setupmethod

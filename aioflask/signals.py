@@ -89,3 +89,7 @@ appcontext_popped: NamedSignal = _plain(
 message_flashed: NamedSignal = _plain(
     "message-flashed", "Values: message and category, given to flash()."
 )
+got_background_exception: NamedSignal = _plain(
+    "got-background-exception",
+    "A background task failed. Values: exception, and task, its function.",
+)

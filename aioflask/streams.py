@@ -15,6 +15,7 @@ from collections import deque
 from contextvars import Context, copy_context
 
 from .concurrency import Crossing, InContext, Job, PoolFull, _shielded, pool_of
+from .wakeups import Interruptible, here, until
 
 if t.TYPE_CHECKING:
     from .ctx import AppContext
@@ -23,6 +24,21 @@ if t.TYPE_CHECKING:
 
 BUFFER = 16
 """Chunks that a plain iterable may be ahead of the client."""
+
+
+class OpenStreams(set[Interruptible]):
+    """The streams that an app is sending, to be broken off when the server ends."""
+
+    async def end_all(self, app: t.Any) -> None:
+        """Give the streams of this loop ``STREAM_SHUTDOWN_TIMEOUT`` seconds, then end them.
+
+        What is broken off stays visibly incomplete; generators are closed.
+        """
+        loop = here()
+        here_open = [block for block in self if block.loop is loop]
+        await until(lambda: self.isdisjoint(here_open), app.config["STREAM_SHUTDOWN_TIMEOUT"])
+        for block in self.intersection(here_open):
+            block.interrupt()
 
 
 class StreamsFull(PoolFull):

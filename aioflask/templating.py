@@ -12,7 +12,6 @@ from jinja2 import BaseLoader, Template, TemplateNotFound
 from jinja2 import Environment as BaseEnvironment
 
 from .concurrency import iscoroutinefunction, on_loop, run_sync
-from .debughelpers import explain_template_loading_attempts
 from .globals import _cv_app, _request_context, app_ctx
 from .helpers import stream_with_context
 from .signals import before_render_template, template_rendered
@@ -73,6 +72,8 @@ class DispatchingJinjaLoader(BaseLoader):
                 attempts.append((loader, owner, loader.get_source(environment, template)))
             except TemplateNotFound:
                 attempts.append((loader, owner, None))
+        from .debughelpers import explain_template_loading_attempts
+
         explain_template_loading_attempts(self.app, template, attempts)
         for _, _, source in attempts:
             if source is not None:

@@ -73,6 +73,20 @@ class lazy(t.Generic[T]):
         return value
 
 
+class State(types.SimpleNamespace):
+    """Values that the app's lifespan keeps for requests, as attributes."""
+
+    def __init__(self, values: t.Mapping[str, t.Any]) -> None:
+        super().__init__(**values)
+
+    def __getattr__(self, name: str) -> t.Any:
+        raise AttributeError(
+            f"request.state has no {name!r}. A while_serving function gives it:"
+            f" yield {{{name!r}: ...}}. It runs where a server does, and in a test inside of"
+            " 'async with app.async_client() as client'."
+        )
+
+
 _URLENCODED = "application/x-www-form-urlencoded"
 _SAYS_WHETHER_IT_HAS_A_BODY = frozenset({"1.0", "1.1"})
 _NO_BODY = Body(None, None, b"0")
@@ -243,6 +257,18 @@ class Request(_WerkzeugRequest):
         return multidict(self.dict_storage_class, pairs)  # type: ignore[no-any-return]
 
     shallow = False
+
+    @lazy
+    def state(self) -> State:
+        """What the app's lifespan keeps for requests: ``yield {"pool": pool}`` of a
+        `Flask.while_serving` generator is ``request.state.pool``.
+
+        Source: https://asgi.readthedocs.io/en/latest/specs/lifespan.html#lifespan-state
+        """
+        found = None if self.scope is None else self.scope.get("state")
+        if found is None:  # A server that keeps none.
+            found = current_app._state
+        return State(found)
 
     # --- limits
 

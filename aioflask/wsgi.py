@@ -61,6 +61,11 @@ def wsgi_app(
         from . import doors
 
         return doors.through_asgi(app, environ, start_response)
+    if app._serving and not app._got_first_request:
+        app.logger.warning(
+            "A WSGI server does not say when it starts and ends, so the before_serving,"
+            " while_serving and after_serving functions do not run. An ASGI server does: uvicorn"
+        )
     job = _thread.job  # One of ours, if a middleware around the app runs under an ASGI server.
     ctx = app.request_context(environ)
     ctx.request._leaves_something = True

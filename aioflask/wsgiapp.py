@@ -20,9 +20,9 @@ from werkzeug.exceptions import ClientDisconnected
 
 from .body import BodyTooLarge
 from .concurrency import Crossing, Pool, PoolFull, pool_in
+from .connections import decline
 from .environ import build_environ
 from .headers import field_name, field_names
-from .lifespan import by_another_door
 from .streams import Client, Put, ThreadStream
 
 if t.TYPE_CHECKING:
@@ -80,7 +80,7 @@ class WSGIApp:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection of an ASGI server."""
         if scope["type"] != "http":
-            await by_another_door(self, scope, receive, send)
+            await decline(self, scope, receive, send)
             return
         body = _Body(scope, receive, self.max_content_length)
         refusal = _repeated(scope) or body.refused

@@ -33,7 +33,7 @@ def index() -> str:
 # -- configuration and folders -----------------------------------------------------------------
 
 
-def test_the_default_configuration_is_flasks_and_three_keys_of_ours(app: aioflask.Flask) -> None:
+def test_the_default_configuration_is_flasks_and_keys_of_ours(app: aioflask.Flask) -> None:
     app = aioflask.Flask("app_test")
     assert app.config["PERMANENT_SESSION_LIFETIME"] == timedelta(days=31)
     assert app.config["MAX_CONTENT_LENGTH"] is None
@@ -41,7 +41,8 @@ def test_the_default_configuration_is_flasks_and_three_keys_of_ours(app: aioflas
     assert app.config["WORKER_THREADS"] == 40
     assert app.config["WORKER_QUEUE"] == 1_000
     assert app.config["MAX_BODY_MEMORY"] == 16 * 1024 * 1024
-    assert len(app.config) == 32
+    assert app.config["STARTUP_TIMEOUT"] == 60
+    assert len(app.config) == 37
 
 
 def test_attributes_are_views_of_the_configuration(app: aioflask.Flask) -> None:

@@ -42,9 +42,10 @@ MADE: dict[str, Callable[[Any], Any]] = {
 
 # Public names of these modules that are no part of the API: others of our modules use them.
 INTERNAL = {
+    "config": {"DEFAULTS"},
     "debughelpers": {"did_you_mean"},
     "json.provider": {"orjson"},
-    "wrappers": {"ASGIBody", "Chunk", "RequestHeaders", "ResponseHeaders", "Scope", "lazy"},
+    "wrappers": set("ASGIBody Chunk RequestHeaders ResponseHeaders Scope State lazy".split()),
 }
 
 

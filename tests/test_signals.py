@@ -38,12 +38,13 @@ class Receiver:
     def plain(self, sender: object, **values: t.Any) -> None: ...
 
 
-def test_the_names_are_flasks() -> None:
+def test_the_names_are_flasks_and_ours() -> None:
     assert sorted(signals._signals) == [
         "appcontext-popped",
         "appcontext-pushed",
         "appcontext-tearing-down",
         "before-render-template",
+        "got-background-exception",
         "got-request-exception",
         "message-flashed",
         "request-finished",

@@ -80,11 +80,14 @@ def test_every_documented_difference_is_one_of_a_public_name() -> None:
     assert DIFFERENCES.keys() <= set(map(dotted, DESCRIBED))
 
 
-def test_the_default_configuration_is_flasks_and_three_settings_more() -> None:
+def test_the_default_configuration_is_flasks_and_settings_more() -> None:
     ours = OURS["config"]
     assert {name: ours.get(name) for name in FLASK["config"]} == FLASK["config"]
     added = ours.keys() - FLASK["config"].keys()
-    assert added == {"WORKER_THREADS", "WORKER_QUEUE", "MAX_BODY_MEMORY"}
+    assert added == set(
+        "WORKER_THREADS WORKER_QUEUE MAX_BODY_MEMORY STARTUP_TIMEOUT SHUTDOWN_TIMEOUT"
+        " STREAM_SHUTDOWN_TIMEOUT BACKGROUND_TASK_SHUTDOWN_TIMEOUT MAX_BACKGROUND_TASKS".split()
+    )
 
 
 @pytest.mark.parametrize("command", FLASK["options"])
