@@ -45,11 +45,11 @@ from .scaffold import (
     named_decorator,
     refuse_second_view,
     setupmethod,
+    take_options,
 )
 from .sessions import SecureCookieSessionInterface, SessionInterface
-from .shutdown import ShutdownEvent
 from .streams import OpenStreams, StreamsFull
-from .wakeups import here
+from .wakeups import Event, here
 from .wrappers import Request, Response
 
 if t.TYPE_CHECKING:
@@ -71,6 +71,7 @@ _PLANNED = frozenset(walk.REPLACEABLE).union(
     teardown_request_funcs teardown_appcontext_funcs template_context_processors
     url_value_preprocessors url_default_functions request_class response_class session_interface
     json config subdomain_matching create_url_adapter ensure_sync async_to_sync wsgi_app asgi_app
+    on_disconnect
     """.split()
 )
 
@@ -150,7 +151,7 @@ class Flask(Scaffold):
         self._tasks: set[Task] = set()
         self._open: OpenStreams = OpenStreams()
         self._state: dict[str, t.Any] = {}  # what the lifespan keeps for requests
-        self.shutdown_event: ShutdownEvent = ShutdownEvent()
+        self.shutdown_event: Event = Event()
         if self.has_static_folder:
             self._add_static_route(static_host, host_matching)
 
@@ -358,8 +359,10 @@ class Flask(Scaffold):
 
         ``methods`` (default GET) is a list; HEAD follows GET, and OPTIONS is answered unless
         ``provide_automatic_options`` or the configuration says no. A view's attributes ``methods``,
-        ``required_methods`` and ``provide_automatic_options`` are honoured. Further options are
-        Werkzeug's `Rule`'s. Raises AssertionError if the endpoint has another view.
+        ``required_methods`` and ``provide_automatic_options`` are honoured. ``stream_body`` leaves
+        the body to the view; ``on_disconnect`` is ``"finish"``, ``"cancel"`` or ``"notify"``, for
+        when the client goes. Further options are Werkzeug's `Rule`'s. Raises AssertionError if the
+        endpoint has another view.
         https://flask.palletsprojects.com/en/stable/api/#flask.Flask.add_url_rule
         """
         if endpoint is None:
@@ -383,9 +386,11 @@ class Flask(Scaffold):
                 required.add("OPTIONS")
         if view_func is not None:
             refuse_second_view(rule, endpoint, view_func, self.view_functions.get(endpoint))
+        own = take_options(rule, options)
         rule_obj = self.url_rule_class(
             rule, methods=methods | required, endpoint=endpoint, **options
         )
+        vars(rule_obj).update(own)
         rule_obj.provide_automatic_options = bool(automatic)  # type: ignore[attr-defined]
         self.url_map.add(rule_obj)
         if view_func is not None:

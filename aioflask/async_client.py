@@ -140,7 +140,12 @@ class ASGITransport(httpx.AsyncBaseTransport):
         exchange.raise_error()
         status = exchange.status if exchange.begun else None
         stream = _Stream(exchange)
-        return httpx.Response(status or 500, headers=exchange.headers, stream=stream)
+        return httpx.Response(
+            status or 500,
+            headers=exchange.headers,
+            stream=stream,
+            extensions={"aioflask.exchange": exchange},
+        )
 
     async def _run(self, exchange: Exchange, body: t.AsyncGenerator[bytes, None]) -> None:
         self._open.add(exchange)

@@ -2,7 +2,8 @@
 
 Everything that comes in passes :meth:`Body.read_piece`, which holds the limits, whatever
 Content-Length says (RFC 9112, section 6). Plain code reads through :class:`BodyFile`, whose thread
-waits for the loop; the loop reads ahead with :meth:`Body.read` or :meth:`parse_multipart`.
+waits for the loop; the loop reads ahead with :meth:`Body.read`, or leaves it all to the view,
+through :class:`ArrivingBody`.
 """
 
 from __future__ import annotations
@@ -11,26 +12,11 @@ import io
 import typing as t
 from urllib.parse import unquote
 
-from werkzeug.datastructures import FileStorage, Headers, ImmutableMultiDict
-from werkzeug.exceptions import BadRequest, ClientDisconnected, RequestEntityTooLarge
-from werkzeug.http import parse_options_header
-from werkzeug.sansio.multipart import (
-    NEED_DATA,
-    Data,
-    Epilogue,
-    Event,
-    Field,
-    File,
-    MultipartDecoder,
-    NeedData,
-    State,
-)
+from werkzeug.datastructures import ImmutableMultiDict
+from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 from werkzeug.wsgi import get_input_stream
 
-from .concurrency import async_to_sync, on_loop, run_sync
-
-if t.TYPE_CHECKING:
-    from .wrappers import Request
+from .concurrency import async_to_sync, on_loop
 
 T = t.TypeVar("T")
 
@@ -39,9 +25,6 @@ PIECE = 65536
 
 IN_MEMORY = 500_000
 """Bytes of a multipart body that are kept as they came, and parsed when somebody asks."""
-
-WRITE_AT_ONCE = 1 << 20
-"""Bytes of uploaded files that are written by one visit to a thread."""
 
 
 class BodyTooLarge(RequestEntityTooLarge):
@@ -105,6 +88,8 @@ class Body:
                 self.complete = True
                 raise ClientDisconnected()
             self.complete = not message.get("more_body", False)
+            if self.complete and self.request._watch is not None:
+                self.request._watch.start()
             piece = message.get("body", b"")
             self.received += len(piece)
             if limit is not None and self.received > limit:
@@ -209,168 +194,30 @@ def open_for_plain_code(body: Body) -> t.IO[bytes]:
     return t.cast("t.IO[bytes]", io.BufferedReader(BodyFile(body), PIECE))
 
 
-# --- multipart, while it arrives ------------------------------------------------------------------
+class ArrivingBody:
+    """The body as an async iterator over its pieces, bytes of any length."""
 
+    def __init__(self, body: Body) -> None:
+        self._body = body
+        if body.loaded is not None:  # A hook has awaited request.load_body().
+            body.unread = body.loaded + body.unread
 
-class MultipartParser:
-    """Parses multipart/form-data (RFC 7578) in small pieces, with large files on disk.
+    def __aiter__(self) -> t.Self:
+        return self
 
-    :raises BadRequest: for a body that is not multipart.
-    :raises RequestEntityTooLarge: beyond a limit on parts or on the memory for fields.
-    """
+    async def __anext__(self) -> bytes:
+        piece = await self._body.read_piece()
+        if not piece:
+            raise StopAsyncIteration
+        return piece
 
-    def __init__(self, request: Request) -> None:
-        boundary = request.mimetype_params.get("boundary", "").encode("latin-1", "replace")
-        if not boundary:
-            raise BadRequest("The multipart body has no boundary in its Content-Type.")
-        self._request = request
-        self._decoder = MultipartDecoder(
-            boundary, request.max_form_memory_size, max_parts=request.max_form_parts
-        )
-        self._mark = b"--" + boundary
-        self._whole = len(self._mark) + 4  # Two dashes, or none, and the line's end.
-        self._held = b""
-        self._part: Field | File | None = None
-        self._field: list[bytes] = []
-        self._field_size = 0
-        self._writes: list[tuple[t.IO[bytes], bytes]] = []
-        self.form: list[tuple[str, str]] = []
-        self.files: list[tuple[str, FileStorage]] = []
-        self.to_write: int = 0
-        """Bytes of files that :meth:`write` has not written yet."""
+    async def read(self, size: int = -1) -> bytes:
+        """At most ``size`` bytes, at least one; ``b""`` at the end. All that is left if it is -1.
 
-    def feed(self, data: bytes) -> None:
-        """Parse what has come, as far as it can be."""
-        for start in range(0, len(data), PIECE):
-            piece = self._held + data[start : start + PIECE]
-            # Werkzeug's decoder takes the CR before a boundary for data if what follows the
-            # boundary is not there yet, so an incomplete boundary waits for the next piece.
-            end = len(piece)
-            while (mark := piece.rfind(self._mark, 0, end)) >= 0 and end < mark + self._whole:
-                end = max(0, mark - 2)
-            self._held = piece[end:]
-            self._decode(piece[:end])
-
-    def finish(self) -> None:
-        """Parse the rest."""
-        if self._held:
-            self._decode(self._held)
-        if not isinstance(self._decode(None), Epilogue):
-            raise BadRequest("The multipart body ends without its closing boundary.")
-
-    def _decode(self, data: bytes | None) -> Event:
-        try:
-            self._decoder.receive_data(data)
-            while not isinstance(event := self._next_event(), (NeedData, Epilogue)):
-                if isinstance(event, Data):
-                    self._take(event)
-                elif isinstance(event, (Field, File)):
-                    self._begin(event)
-        except ValueError as error:
-            raise BadRequest("The multipart body is malformed.") from error
-        return event
-
-    def _next_event(self) -> Event:
-        decoder = self._decoder
-        # Werkzeug before 3.1.7 takes the line break in front of a part's data for data if less
-        # than a boundary's length has come of it.
-        few = len(decoder.buffer) <= len(self._mark) + 4
-        if few and decoder.state is State.DATA_START and not decoder.complete:
-            return NEED_DATA
-        return decoder.next_event()
-
-    def _begin(self, part: Field | File) -> None:
-        self._part, self._field, self._field_size = part, [], 0
-        if isinstance(part, File):
-            stream = self._request._get_file_stream(
-                total_content_length=self._request.content_length,
-                content_type=part.headers.get("content-type"),
-                filename=part.filename,
-                content_length=_length(part),
-            )
-            storage = FileStorage(stream, part.filename, part.name, headers=part.headers)
-            self.files.append((part.name, storage))
-
-    def _take(self, event: Data) -> None:
-        part, data = t.cast("Field | File", self._part), event.data
-        if isinstance(part, File):
-            self._writes.append((self.files[-1][1].stream, data))
-            self.to_write += len(data)
-            return
-        self._field.append(data)
-        self._field_size += len(data)
-        limit = self._request.max_form_memory_size
-        if limit is not None and self._field_size > limit:
-            raise BodyTooLarge("MAX_FORM_MEMORY_SIZE", limit)
-        if not event.more_data:
-            self.form.append((part.name, _text(part.headers, b"".join(self._field))))
-
-    def write(self) -> None:
-        """Write what came of the files; for those on disk this blocks."""
-        writes, self._writes, self.to_write = self._writes, [], 0
-        for file, data in writes:
-            file.write(data)
-
-    def rewind(self) -> None:
-        """Make the files ready to be read."""
-        for _, storage in self.files:
-            storage.stream.seek(0)
-
-    def close(self) -> None:
-        """Close and delete the files of a body that is refused."""
-        for _, storage in self.files:
-            storage.close()
-
-
-async def parse_arriving(request: Request, body: Body, first: list[bytes]) -> MultipartParser:
-    """Parse a large multipart body while it comes, without blocking the loop."""
-    parser = MultipartParser(request)
-    try:
-        while piece := (first.pop(0) if first else await body.read_piece()):
-            parser.feed(piece)
-            if parser.to_write >= WRITE_AT_ONCE:
-                await _write(parser)
-        parser.finish()
-        await _write(parser)
-        parser.rewind()
-    except BaseException:
-        parser.close()
-        raise
-    return parser
-
-
-async def _write(parser: MultipartParser) -> None:
-    if on_loop():
-        await run_sync(parser.write)
-    else:
-        parser.write()
-
-
-def parse_loaded(request: Request, data: bytes) -> MultipartParser:
-    """Parse a multipart body that is in memory."""
-    parser = MultipartParser(request)
-    try:
-        parser.feed(data)
-        parser.finish()
-        parser.write()
-        parser.rewind()
-    except BaseException:
-        parser.close()
-        raise
-    return parser
-
-
-def _length(part: File) -> int:
-    length = part.headers.get("content-length", "")
-    return int(length) if length.isascii() and length.isdigit() else 0
-
-
-def _text(headers: Headers, data: bytes) -> str:
-    """A field's text, in its part's charset if that is one that is safe to decode."""
-    charset = parse_options_header(headers.get("content-type"))[1].get("charset", "utf-8").lower()
-    if charset not in {"ascii", "us-ascii", "utf-8", "iso-8859-1"}:
-        charset = "utf-8"
-    return data.decode(charset, "replace")
+        :raises BodyTooLarge: a 413, beyond ``MAX_CONTENT_LENGTH``; for all, ``MAX_BODY_MEMORY``.
+        :raises ClientDisconnected: a 400, if the client goes before it has sent everything.
+        """
+        return await (self._body.read() if size < 0 else self._body.read_up_to(size))
 
 
 # --- forms and query strings ----------------------------------------------------------------------

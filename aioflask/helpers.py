@@ -19,6 +19,7 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from .globals import _cv_app, _request_context, current_app, request, request_ctx, session
 from .signals import message_flashed
+from .wakeups import GRACE
 
 if t.TYPE_CHECKING:
     from .ctx import AppContext
@@ -125,8 +126,17 @@ class _AsyncStream(ContextStream, AsyncIterator[t.Any]):
                 return await anext(self.source)
             finally:
                 _cv_app.reset(token)
-        except BaseException as error:
-            await self._end(None if isinstance(error, StopAsyncIteration) else error)
+        except StopAsyncIteration:
+            await self._end(None)
+            raise
+        except Exception as error:
+            await self._end(error)
+            raise
+        except BaseException as error:  # Cancelled, which the teardown must not be.
+            from anyio import move_on_after
+
+            with move_on_after(GRACE, shield=True):
+                await self._end(error)
             raise
 
     async def aclose(self) -> None:

@@ -105,6 +105,7 @@ class Plan:
         "lists",
         "of_context",
         "of_context_then",
+        "mixes",
         "on_thread",
         "preprocessors",
         "registries",
@@ -116,6 +117,7 @@ class Plan:
         "view",
         "view_is_async",
         "view_needs_thread",
+        "watches",
     )
 
     def __init__(self, app: Flask, endpoint: str | None, blueprints: list[str]) -> None:
@@ -157,8 +159,20 @@ class Plan:
             or self.replaced & {"do_teardown_request", "do_teardown_appcontext"}
         )
         self.on_thread: bool = self.view_needs_thread and concurrency.mode != "hop"
-        crosses = self.on_thread or self.begins or self.replaced or self._mixes(app)
-        self.crosses: bool = bool(crosses)
+        mixes = self.on_thread or self.begins or self.replaced or self._mixes(app)
+        self.mixes: bool = bool(mixes)
+        self.watches: bool = self._watches(app, endpoint, blueprints)
+        self.crosses: bool = self.mixes or self.watches
+
+    @staticmethod
+    def _watches(app: Flask, endpoint: str | None, blueprints: list[str]) -> bool:
+        """Whether a rule of the endpoint, or what it belongs to, has ``on_disconnect``."""
+        if endpoint is None:
+            return False
+        scopes = [app, *(app.blueprints[name] for name in blueprints if name in app.blueprints)]
+        rules = app.url_map._rules_by_endpoint.get(endpoint, ())
+        ways = {getattr(each, "on_disconnect", None) for each in (*rules, *scopes)}
+        return not ways <= {None, "finish"}
 
     def _mixes(self, app: Flask) -> bool:
         groups = (

@@ -92,6 +92,8 @@ class Scaffold:
     import_name: str
     root_path: str
     template_folder: str | os.PathLike[str] | None
+    on_disconnect: t.Literal["finish", "cancel", "notify"] | None = None
+    """What a view's request does when its client goes; a route's own option wins."""
     _static_folder: str | None = None
     _static_url_path: str | None = None
     _cli: AppGroup | None = None
@@ -471,6 +473,20 @@ def find_package(import_name: str) -> tuple[str | None, str]:
     if os.path.basename(above).lower() == "lib":  # <prefix>/lib/python3.x/site-packages
         return os.path.dirname(above), path
     return parent, path
+
+
+WAYS = ("finish", "cancel", "notify")
+
+
+def take_options(rule: str, options: dict[str, t.Any]) -> dict[str, t.Any]:
+    """Take out of a rule's options those that Werkzeug's `Rule` does not know."""
+    way = options.pop("on_disconnect", None)
+    if way is not None and way not in WAYS:
+        raise ValueError(
+            f"The rule {rule!r} was given on_disconnect={way!r}. It is 'finish' (the view runs to"
+            " its end, as in Flask), 'cancel' or 'notify'."
+        )
+    return {"on_disconnect": way, "stream_body": bool(options.pop("stream_body", False))}
 
 
 def refuse_second_view(rule: str, endpoint: str, view_func: t.Any, old: t.Any) -> None:

@@ -10,44 +10,7 @@ import signal
 import threading
 import typing as t
 
-from .wakeups import home_here
-
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
-
-
-class ShutdownEvent:
-    """Whether the server is about to end; as `asyncio.Event`, on every loop and in every thread."""
-
-    def __init__(self) -> None:
-        self._is_set = False
-        self._waiting: set[tuple[t.Any, t.Any]] = set()
-
-    def is_set(self) -> bool:
-        """Whether the end has begun."""
-        return self._is_set
-
-    async def wait(self) -> None:
-        """Wait for the end; on asyncio or trio."""
-        if self._is_set:
-            return
-        home = home_here()
-        entry = home, home.waiter(cancellable=True)
-        self._waiting.add(entry)
-        try:
-            if not self._is_set:
-                await entry[1]
-        finally:
-            self._waiting.discard(entry)
-
-    def set(self) -> None:
-        """Wake everyone who waits; from any thread, or from a signal's handler."""
-        self._is_set = True
-        for home, waiter in list(self._waiting):
-            home.post(waiter, None)
-
-    def clear(self) -> None:
-        """Begin anew, as a server's start does."""
-        self._is_set = False
 
 
 def on_signals(call: t.Callable[[], None]) -> t.Callable[[], None]:

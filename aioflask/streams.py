@@ -15,7 +15,7 @@ from collections import deque
 from contextvars import Context, copy_context
 
 from .concurrency import Crossing, InContext, Job, PoolFull, _shielded, pool_of
-from .wakeups import Interruptible, here, until
+from .wakeups import GRACE, Interruptible, here, until
 
 if t.TYPE_CHECKING:
     from .ctx import AppContext
@@ -111,10 +111,12 @@ class ThreadStream(Job):
     async def _pause(self) -> None:
         """Wait until the thread has something, or await what it asks for."""
         waiter = self.waiter
-        if not (self._buffer or self._finished or self._asked):
-            await waiter
-        # What the thread posted from here on finds the new waiter; what it did before, we see.
-        self.waiter = self.home.waiter(cancellable=True)
+        try:
+            if not (self._buffer or self._finished or self._asked):
+                await waiter
+        finally:  # Also where this was cancelled: the drain that follows waits for the thread.
+            # What the thread posted from here on finds the new waiter; what it did before, we see.
+            self.waiter = self.home.waiter(cancellable=True)
         if self._asked is not None:
             crossing, self._asked = self._asked, None
             if await self._serve(crossing, cancelled=False) and not self._closed:
@@ -137,21 +139,75 @@ class ThreadStream(Job):
             await self._pause()
 
 
+class Watch:
+    """Waits for a connection's ``http.disconnect``, beside the task that handles the request."""
+
+    def __init__(self, receive: t.Any, tell: t.Callable[[], None]) -> None:
+        self._receive = receive
+        self._tell = tell
+        self._timer: asyncio.TimerHandle | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._scope: t.Any = None
+        self._begun = False
+
+    def start(self, delay: float = 0.0) -> None:
+        """Begin to wait, once the request's body has been read, after ``delay`` seconds."""
+        if self._begun:
+            return
+        self._begun = True
+        loop = _get_running_loop()
+        if loop is None:
+            trio = sys.modules["trio"]
+            self._scope = trio.CancelScope()
+            trio.lowlevel.spawn_system_task(self._wait_on_trio, trio, delay)
+        elif delay:
+            self._timer = loop.call_later(delay, self._create_task)
+        else:
+            self._create_task()
+
+    def _create_task(self) -> None:
+        self._task = asyncio.create_task(self._wait())
+
+    async def _wait_on_trio(self, trio: t.Any, delay: float) -> None:
+        with self._scope:
+            await trio.sleep(delay)
+            await self._wait()
+
+    async def _wait(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self._tell()
+
+    def stop(self) -> None:
+        """Wait no longer."""
+        self._begun = True
+        for each in (self._timer, self._task, self._scope):
+            if each is not None:
+                each.cancel()
+
+
+WATCH_AFTER = 0.1
+"""Seconds after which a stream's client is watched: most streams have ended by then."""
+
+
 class Client:
     """Whom a stream is sent to, and whether that one is still there.
 
-    Since ASGI 2.4 a server tells by an `OSError` of ``send``. An older one stays silent, so a task
-    waits for its ``http.disconnect`` as long as the stream lasts.
+    Since ASGI 2.4 a server tells by an `OSError` of ``send``; an older one stays silent, and a
+    generator that waits for its next chunk learns of it by neither. So a long stream is watched.
     Source: https://asgi.readthedocs.io/en/latest/specs/www.html#disconnected-client-send-exception
     """
 
-    def __init__(self, scope: Scope, receive: t.Any, send: t.Any) -> None:
+    def __init__(self, receive: t.Any, send: t.Any, block: Interruptible | None = None) -> None:
         self.gone: bool = False
         self._send = send
-        self._receive = receive
-        self._task: asyncio.Task[None] | None = None
-        self._scope: t.Any = None
-        self._tells = scope.get("asgi", {}).get("spec_version", "2.0") >= "2.4"
+        self._block = block
+        self._watch = Watch(receive, self._leave)
+
+    def _leave(self) -> None:
+        self.gone = True
+        if self._block is not None:
+            self._block.interrupt()
 
     async def send(self, message: dict[str, t.Any]) -> None:
         """Send on, unless the client is gone."""
@@ -161,32 +217,12 @@ class Client:
             self.gone = True
 
     def watch(self) -> None:
-        """Have a task wait, once the body has been read, if the server would stay silent."""
-        if self._tells or self._task is not None or self._scope is not None:
-            return
-        if _get_running_loop() is not None:
-            self._task = asyncio.create_task(self._wait())
-            return
-        trio = sys.modules["trio"]
-        self._scope = trio.CancelScope()
-
-        async def wait() -> None:
-            with self._scope:
-                await self._wait()
-
-        trio.lowlevel.spawn_system_task(wait)
-
-    async def _wait(self) -> None:
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
-        self.gone = True
+        """Have the stream broken off when the client goes; once the request's body is read."""
+        self._watch.start(WATCH_AFTER)
 
     def forget(self) -> None:
-        """Stop waiting."""
-        if self._task is not None:
-            self._task.cancel()
-        elif self._scope is not None:
-            self._scope.cancel()
+        """Stop watching."""
+        self._watch.stop()
 
 
 class AsyncStream:
@@ -252,6 +288,69 @@ def as_chunks(ctx: AppContext, body: t.Any, close: t.Callable[[], t.Any]) -> t.A
     except PoolFull:
         raise StreamsFull from None
     return stream
+
+
+_PIECE: dict[str, t.Any] = {"type": "http.response.body", "more_body": True}
+
+
+async def send_stream(
+    ctx: AppContext, response: Response, body: t.Any, close: t.Any, start: t.Any, send: t.Any
+) -> None:
+    """Send what a body gives until it ends, its client goes, or the server has waited for it."""
+    try:
+        chunks = as_chunks(ctx, body, close)
+    except StreamsFull:
+        await response._close(ctx)
+        raise
+    request, is_open = ctx.request, ctx.app._open
+    client = Client(request._receive, send, block := Interruptible())
+    if request._body.complete:
+        client.watch()
+    is_open.add(block)
+    is_async = hasattr(body, "__aiter__")
+    complete, failure = False, None
+    try:
+        async with block:
+            await _send_chunks(chunks, is_async, client, start)
+            complete = True
+    except BaseException as error:
+        failure = error
+    is_open.discard(block)
+    client.forget()
+    if failure is None or isinstance(failure, Exception):
+        await _end(ctx, response, chunks, is_async)
+    else:  # The task was cancelled. What the generator closes must not be.
+        from anyio import move_on_after
+
+        with move_on_after(GRACE, shield=True):
+            await _end(ctx, response, chunks, is_async)
+    if failure is not None:
+        try:
+            raise failure
+        finally:
+            failure = None  # Its traceback holds this frame.
+    if complete and not client.gone:
+        await send({"type": "http.response.body", "body": b""})
+
+
+async def _send_chunks(chunks: t.Any, is_async: bool, client: Client, start: t.Any) -> None:
+    # COMPAT: as in WSGI, a generator that fails at once is a 500. An async one may wait for its
+    # first event; the client must not, and is told the status now.
+    first = b"" if is_async else as_bytes(await anext(chunks, b""))
+    await client.send(start)
+    if first:
+        await client.send({**_PIECE, "body": first})
+    async for chunk in chunks:
+        if client.gone:
+            break
+        if data := as_bytes(chunk):
+            await client.send({**_PIECE, "body": data})
+
+
+async def _end(ctx: AppContext, response: Response, chunks: t.Any, is_async: bool) -> None:
+    await chunks.aclose()
+    if is_async:
+        await response._close(ctx)
 
 
 class ASGIBody:

@@ -39,9 +39,17 @@ if t.TYPE_CHECKING:
     from .async_client import ASGITransport as ASGITransport
     from .async_client import AsyncClient as AsyncClient
     from .exchange import Exchange
+    from .faults import chunked as chunked
+    from .faults import cut_off as cut_off
+    from .faults import leave_after as leave_after
+    from .faults import slow as slow
     from .sessions import SessionMixin
     from .typing import ASGIApplication
 
+_LATER = {
+    "async_client": ("ASGITransport", "AsyncClient"),
+    "faults": ("chunked", "cut_off", "leave_after", "slow"),
+}
 _MODES = ("", "wsgi", "loop", "hop")
 
 
@@ -359,9 +367,8 @@ class FlaskCliRunner(CliRunner):
 
 
 def __getattr__(name: str) -> t.Any:
-    # Needs httpx, and anyio: see exchange.
-    if name in ("ASGITransport", "AsyncClient"):
-        from . import async_client
-
-        return getattr(async_client, name)
+    # Need httpx, and anyio: see exchange.
+    for module, names in _LATER.items():
+        if name in names:
+            return getattr(importlib.import_module(f"aioflask.{module}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

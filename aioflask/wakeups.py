@@ -173,7 +173,46 @@ async def until(condition: t.Callable[[], t.Any], seconds: float) -> None:
             await anyio.sleep(0.01)
 
 
+class Event:
+    """As `asyncio.Event`, but it may be set from any thread and waited for on any loop."""
+
+    def __init__(self) -> None:
+        self._is_set = False
+        self._waiting: set[tuple[t.Any, t.Any]] = set()
+
+    def is_set(self) -> bool:
+        """Whether it has happened."""
+        return self._is_set
+
+    async def wait(self) -> None:
+        """Wait until it happens; on asyncio or trio."""
+        if self._is_set:
+            return
+        home = home_here()
+        entry = home, home.waiter(cancellable=True)
+        self._waiting.add(entry)
+        try:
+            if not self._is_set:
+                await entry[1]
+        finally:
+            self._waiting.discard(entry)
+
+    def set(self) -> None:
+        """Wake everyone who waits; from any thread, or from a signal's handler."""
+        self._is_set = True
+        for home, waiter in list(self._waiting):
+            home.post(waiter, None)
+
+    def clear(self) -> None:
+        """Begin anew."""
+        self._is_set = False
+
+
 # --- breaking off ------------------------------------------------------------------------------
+
+
+GRACE = 10.0
+"""Seconds that what is broken off may take to clean up, before it is broken off again."""
 
 
 class Interruptible:
@@ -182,13 +221,16 @@ class Interruptible:
         async with Interruptible() as block:  # Elsewhere: block.interrupt()
             await forever()
 
-    PERF: a fifth of the price of anyio's cancel scope, which this is on trio.
+    On asyncio a ``finally`` in the block may await, for `GRACE` seconds; on trio it has to shield
+    what it awaits. PERF: a fifth of the price of anyio's cancel scope.
     """
 
-    __slots__ = ("_scope", "_task", "interrupted", "loop")
+    __slots__ = ("_again", "_cancels", "_scope", "_task", "interrupted", "loop")
 
     def __init__(self) -> None:
         self.interrupted: bool = False
+        self._cancels = 0
+        self._again: asyncio.TimerHandle | None = None
         self.loop: t.Any = here()
         self._task: asyncio.Task[t.Any] | None = None
         self._scope: t.Any = None
@@ -207,13 +249,21 @@ class Interruptible:
             self.interrupted = True
             if self._scope is not None:
                 self._scope.cancel()
-            elif self._task is not None:
-                self._task.cancel()
+            else:
+                self._cancel()
+
+    def _cancel(self) -> None:
+        if self._task is not None:
+            self._cancels += 1
+            self._task.cancel()
+            self._again = self.loop.call_later(GRACE, self._cancel)
 
     async def __aexit__(self, kind: t.Any, error: t.Any, traceback: t.Any) -> bool:
         if self._scope is not None:
             return bool(self._scope.__exit__(kind, error, traceback))
         task, self._task = self._task, None
+        if self._again is not None:
+            self._again.cancel()
         if not self.interrupted or task is None:
             self.interrupted = True  # From here on an interruption comes too late.
             return False
@@ -222,7 +272,9 @@ class Interruptible:
                 await asyncio.sleep(0)
             except asyncio.CancelledError as late:
                 error = late
-        return not task.uncancel() and isinstance(error, asyncio.CancelledError)
+        for _ in range(self._cancels):
+            task.uncancel()
+        return not task.cancelling() and isinstance(error, asyncio.CancelledError)
 
 
 # --- waking a thread --------------------------------------------------------------------------

@@ -227,7 +227,7 @@ async def full_dispatch_request(ctx: AppContext) -> Response:
             rv = await preprocess_request(ctx)
         if rv is None:
             body = ctx._request._body
-            if not body.complete and plan.view is not None and on_loop():
+            if not (body.complete or plan.view is None or ctx._request.is_streamed) and on_loop():
                 await ctx._request.load_body()
             if replaced and "dispatch_request" in replaced:
                 rv = await _replacement(ctx, "dispatch_request")
@@ -648,10 +648,16 @@ async def end(ctx: AppContext, exc: BaseException | None, response: Response | N
             _cv_app.reset(token)
 
 
-async def cross(ctx: AppContext) -> Response:
+async def cross(ctx: AppContext, is_watched: bool = False) -> Response:
     """Take a request that has plain functions through: on a thread, or on the loop with hops."""
     if ctx.plan.is_mount:
         return t.cast(Response, ctx.plan)
+    if ctx.plan.watches and not is_watched:
+        from .disconnects import watched
+
+        return t.cast(Response, await watched(ctx))
+    if not ctx.plan.mixes:
+        return await respond(ctx)
     context = ctx._context = copy_context()
     if ctx.plan.on_thread:
         coro = respond(ctx)

@@ -25,52 +25,30 @@ from werkzeug.wrappers import Response as _WerkzeugResponse
 from . import json
 from .body import (
     IN_MEMORY,
+    ArrivingBody,
     Body,
     EnvironBody,
-    MultipartParser,
     multidict,
     open_for_plain_code,
-    parse_arriving,
-    parse_loaded,
     parse_pairs,
 )
 from .concurrency import hop, on_loop
 from .globals import _cv_app, current_app
 from .headers import HeadersOnDemand, RequestHeaders, field_name, field_names
+from .lazy import lazy
 from .streams import ASGIBody as ASGIBody
-from .streams import Client, StreamsFull, as_bytes, as_chunks
+from .streams import Watch, send_stream
+from .wakeups import Event
 
 if t.TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
     from werkzeug.routing import Rule
 
     from .ctx import AppContext
+    from .multipart import MultipartParser, Parts
 
-T = t.TypeVar("T")
 Scope = t.MutableMapping[str, t.Any]
 Chunk = str | bytes
-
-
-class lazy(t.Generic[T]):
-    """An attribute worked out at its first use; unlike a property, later ones cost nothing."""
-
-    def __init__(self, func: t.Callable[[t.Any], T]) -> None:
-        self.func = func
-        self.__doc__ = func.__doc__
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self.name = name
-
-    if t.TYPE_CHECKING:  # What is assigned lies on the instance, and wins.
-
-        def __set__(self, obj: object, value: T) -> None: ...
-
-    def __get__(self, obj: object | None, owner: type) -> T:
-        if obj is None:
-            return self  # type: ignore[return-value]
-        value = self.func(obj)
-        setattr(obj, self.name, value)
-        return value
 
 
 class State(types.SimpleNamespace):
@@ -119,6 +97,8 @@ class Request(_WerkzeugRequest):
     """Whether files or an environ have to be let go at the request's end."""
     _input: t.Any = None
     """What ``wsgi.input`` of the environ was; whoever puts another there, reads through that."""
+    _watch: Watch | None = None
+    """What notices that the client goes, if the route says ``on_disconnect``."""
     _max_content_length: int | None = None
     _max_form_memory_size: int | None = None
     _max_form_parts: int | None = None
@@ -342,14 +322,50 @@ class Request(_WerkzeugRequest):
 
     # --- the body
 
+    @property
+    def is_streamed(self) -> bool:
+        """Whether the route has ``stream_body=True``, so that nothing is read ahead of the view."""
+        return getattr(self.url_rule, "stream_body", False)
+
+    def stream_parts(self) -> Parts:
+        """The parts of a multipart body, one by one as they arrive; nothing goes to a disk. ::
+
+            async for part in request.stream_parts():  # In plain code: for part in ...
+                async for data in part: ...
+
+        The route has ``stream_body=True``.
+
+        :raises RuntimeError: if it has not, and the body was read ahead.
+        """
+        from .multipart import Parts
+
+        if not self.is_streamed and (self._body.received or self._body.loaded is not None):
+            raise RuntimeError(
+                "request.stream_parts() comes too late: the body was read before the view. Have"
+                " the view read it, with @app.post(..., stream_body=True)."
+            )
+        return Parts(self)
+
     @lazy
-    def stream(self) -> t.IO[bytes]:
-        """The body as a file, for plain code; what was parsed as a form is empty here.
+    def disconnected(self) -> Event:
+        """Set when the client goes before its answer is there, if the route has
+        ``on_disconnect="notify"`` or ``"cancel"``; else never.
+        """
+        return Event()
+
+    @lazy
+    def stream(self) -> t.Any:
+        """The body as a binary file, for plain code; what was parsed as a form is empty here.
+
+        On the event loop, in a view with ``stream_body=True``, an
+        :class:`~aioflask.body.ArrivingBody`, to be read with ``async for``.
 
         :raises RuntimeError: on the event loop's thread before the body was loaded.
         """
+        if self.is_streamed and self.scope is not None and on_loop():
+            return ArrivingBody(self._body)
         if self.shallow or self._reads_through_another():
-            return _WerkzeugRequest.stream.fget(self)  # type: ignore[attr-defined,no-any-return]
+            return _WerkzeugRequest.stream.fget(self)  # type: ignore[attr-defined]
         return self._file
 
     def _reads_through_another(self) -> bool:
@@ -405,6 +421,8 @@ class Request(_WerkzeugRequest):
             if size <= IN_MEMORY:
                 body.loaded = b"".join(pieces)
             else:
+                from .multipart import parse_arriving
+
                 self._arrived = await parse_arriving(self, body, pieces)
                 self._leaves_something = True
         if self.scope is None:  # The server's input has been read to its end.
@@ -447,6 +465,8 @@ class Request(_WerkzeugRequest):
         if kind == _URLENCODED:
             form, files = parse_pairs(data.decode("utf-8", "replace")), []
         else:
+            from .multipart import parse_loaded
+
             parser = self._arrived or parse_loaded(self, data)
             form, files = parser.form, parser.files
         own.update(
@@ -542,7 +562,6 @@ def _content_type(mimetype: str) -> str:
 
 
 _BODILESS = frozenset({204, 304})
-_PIECE: dict[str, t.Any] = {"type": "http.response.body", "more_body": True}
 _CHANGED_ON_THE_WAY = frozenset({b"location", b"content-location"})
 
 
@@ -715,7 +734,7 @@ class Response(_WerkzeugResponse):
         if ctx.request.method == "HEAD" or code in _BODILESS:
             body, self._plain = None, b""
         if body is not None:
-            await self._stream(ctx, body, close, start, send)
+            await send_stream(ctx, self, body, close, start, send)
             return
         try:
             await send(start)
@@ -743,39 +762,6 @@ class Response(_WerkzeugResponse):
         # A file that is passed through would leave what `call_on_close` was given uncalled.
         close = self.close if body is self.response else getattr(body, "close", self.close)
         return chain(written, body) if written else body, close, pairs
-
-    async def _stream(
-        self, ctx: AppContext, body: t.Any, close: t.Any, start: t.Any, send: t.Any
-    ) -> None:
-        try:
-            chunks = as_chunks(ctx, body, close)
-        except StreamsFull:
-            await self._close(ctx)
-            raise
-        is_async = hasattr(body, "__aiter__")
-        request = ctx.request
-        client = Client(request._scope, request._receive, send)
-        if request._body.complete:
-            client.watch()
-        try:
-            # COMPAT: as in WSGI, a generator that fails at once is a 500. An async one may wait
-            # for its first event; the client must not, and is told the status now.
-            first = b"" if is_async else as_bytes(await anext(chunks, b""))
-            await client.send(start)
-            if first:
-                await client.send({**_PIECE, "body": first})
-            async for chunk in chunks:
-                if client.gone:
-                    break
-                if data := as_bytes(chunk):
-                    await client.send({**_PIECE, "body": data})
-        finally:
-            client.forget()
-            await chunks.aclose()
-            if is_async:
-                await self._close(ctx)
-        if not client.gone:
-            await send({"type": "http.response.body", "body": b""})
 
     async def _close(self, ctx: AppContext) -> None:
         """Close a response that no thread has closed; what it calls may block."""

@@ -24,6 +24,7 @@ from .connections import decline
 from .environ import build_environ
 from .headers import field_name, field_names
 from .streams import Client, Put, ThreadStream
+from .wakeups import Interruptible
 
 if t.TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -85,12 +86,13 @@ class WSGIApp:
         body = _Body(scope, receive, self.max_content_length)
         refusal = _repeated(scope) or body.refused
         if refusal is None:
-            refusal = await self._run(scope, body, Client(scope, receive, send))
+            refusal = await self._run(scope, body, receive, send)
         if refusal is not None:
             await _answer(send, *refusal)
 
-    async def _run(self, scope: Scope, body: _Body, client: Client) -> Refusal | None:
+    async def _run(self, scope: Scope, body: _Body, receive: Receive, send: Send) -> Refusal | None:
         """Take a request through; what is returned is to be answered in its place."""
+        client = Client(receive, send, block := Interruptible())
         pool = pool_in(self._pools, self.threads, self.queue)
         call = _Call(self.wsgi_app, scope, body)
         stream = call.stream = ThreadStream(pool.home, copy_context(), call.produce)
@@ -105,15 +107,16 @@ class WSGIApp:
             return 503, "The server is busy. Please try again in a moment."
         begun = False
         try:
-            async for message in stream:
-                if not begun and (refused := body.refused):
-                    return refused  # The application has made a 500 of it, or a 400.
-                begun = True
-                await client.send(message)
-                if client.gone:
-                    break
-                if body.complete and message.get("more_body"):
-                    client.watch()
+            async with block:
+                async for message in stream:
+                    if not begun and (refused := body.refused):
+                        return refused  # The application has made a 500 of it, or a 400.
+                    begun = True
+                    await client.send(message)
+                    if client.gone:
+                        break
+                    if body.complete and message.get("more_body"):
+                        client.watch()
         except Exception:
             if not begun and (refused := body.refused):
                 return refused

@@ -45,7 +45,7 @@ INTERNAL = {
     "config": {"DEFAULTS"},
     "debughelpers": {"did_you_mean"},
     "json.provider": {"orjson"},
-    "wrappers": set("ASGIBody Chunk RequestHeaders ResponseHeaders Scope State lazy".split()),
+    "wrappers": set("ASGIBody Chunk RequestHeaders ResponseHeaders Scope State".split()),
 }
 
 

@@ -1,0 +1,362 @@
+"""Multipart bodies (RFC 7578): a form that is parsed while it arrives, or its parts one by one.
+
+Nothing here is loaded before the first multipart body comes.
+"""
+
+from __future__ import annotations
+
+import re
+import typing as t
+from collections import deque
+
+from werkzeug.datastructures import FileStorage, Headers
+from werkzeug.exceptions import BadRequest
+from werkzeug.http import parse_options_header
+from werkzeug.sansio.multipart import (
+    NEED_DATA,
+    Data,
+    Epilogue,
+    Event,
+    Field,
+    File,
+    MultipartDecoder,
+    NeedData,
+    State,
+)
+
+from .body import PIECE, Body, BodyTooLarge
+from .concurrency import on_loop, run_sync
+
+if t.TYPE_CHECKING:
+    from .wrappers import Request
+
+WRITE_AT_ONCE = 1 << 20
+"""Bytes of uploaded files that are written by one visit to a thread."""
+
+
+class PartsDecoder:
+    """Multipart/form-data (RFC 7578) as Werkzeug's events, from pieces cut anywhere.
+
+    ``memory`` is what a field may have in bytes, where the decoder is to see to it.
+
+    :raises BadRequest: for a body that is not multipart.
+    :raises RequestEntityTooLarge: beyond a limit on parts or on the memory for fields.
+    """
+
+    def __init__(self, request: Request, memory: int | None) -> None:
+        boundary = request.mimetype_params.get("boundary", "").encode("latin-1", "replace")
+        if not boundary or request.mimetype != "multipart/form-data":
+            raise BadRequest("The body is not multipart/form-data, or has no boundary to part it.")
+        self._decoder = MultipartDecoder(boundary, memory, max_parts=request.max_form_parts)
+        self._mark = b"--" + boundary
+        self._whole = len(self._mark) + 4  # Two dashes, or none, and the line's end.
+        self._held = b""
+
+    def feed(self, data: bytes) -> t.Iterator[Event]:
+        """What has come, as far as it can be decoded."""
+        for start in range(0, len(data), PIECE):
+            piece = self._held + data[start : start + PIECE]
+            end = self._settled(piece)
+            self._held = piece[end:]
+            yield from self._decode(piece[:end])
+
+    def finish(self) -> t.Iterator[Event]:
+        """The rest."""
+        if self._held:
+            yield from self._decode(self._held)
+        yield from self._decode(None)
+        if self._decoder.state is not State.COMPLETE:
+            raise BadRequest("The multipart body ends without its closing boundary.")
+
+    def _settled(self, piece: bytes) -> int:
+        """How much of a piece is sure not to begin a boundary that is not there as a whole.
+
+        Werkzeug's decoder takes line breaks before a boundary for data if what follows is not
+        there yet, so the last of them wait for the next piece.
+        """
+        end = len(piece)
+        while (mark := piece.rfind(self._mark, 0, end)) >= 0 and end < mark + self._whole:
+            end = max(0, mark - 2)
+        tail = max(0, end - self._whole)
+        for line_break in _LINE_BREAK.finditer(piece, tail, end):
+            if self._mark.startswith(piece[line_break.end() : end]):
+                return line_break.start()
+        return end
+
+    def _decode(self, data: bytes | None) -> t.Iterator[Event]:
+        try:
+            self._decoder.receive_data(data)
+            while not isinstance(event := self._next_event(), (NeedData, Epilogue)):
+                yield event
+        except ValueError as error:
+            raise BadRequest("The multipart body is malformed.") from error
+
+    def _next_event(self) -> Event:
+        decoder = self._decoder
+        # Werkzeug before 3.1.7 takes the line break in front of a part's data for data if less
+        # than a boundary's length has come of it.
+        few = len(decoder.buffer) <= len(self._mark) + 4
+        if few and decoder.state is State.DATA_START and not decoder.complete:
+            return NEED_DATA
+        return decoder.next_event()
+
+
+_LINE_BREAK = re.compile(rb"\r\n?|\n")
+
+
+class MultipartParser:
+    """Parses multipart/form-data in small pieces, with large files on disk; see `PartsDecoder`."""
+
+    def __init__(self, request: Request) -> None:
+        self._request = request
+        self._decoder = PartsDecoder(request, request.max_form_memory_size)
+        self._part: Field | File | None = None
+        self._field: list[bytes] = []
+        self._field_size = 0
+        self._writes: list[tuple[t.IO[bytes], bytes]] = []
+        self.form: list[tuple[str, str]] = []
+        self.files: list[tuple[str, FileStorage]] = []
+        self.to_write: int = 0
+        """Bytes of files that :meth:`write` has not written yet."""
+
+    def feed(self, data: bytes) -> None:
+        """Parse what has come, as far as it can be."""
+        self._take_all(self._decoder.feed(data))
+
+    def finish(self) -> None:
+        """Parse the rest."""
+        self._take_all(self._decoder.finish())
+
+    def _take_all(self, events: t.Iterator[Event]) -> None:
+        for event in events:
+            if isinstance(event, Data):
+                self._take(event)
+            elif isinstance(event, (Field, File)):
+                self._begin(event)
+
+    def _begin(self, part: Field | File) -> None:
+        self._part, self._field, self._field_size = part, [], 0
+        if isinstance(part, File):
+            stream = self._request._get_file_stream(
+                total_content_length=self._request.content_length,
+                content_type=part.headers.get("content-type"),
+                filename=part.filename,
+                content_length=_length(part),
+            )
+            storage = FileStorage(stream, part.filename, part.name, headers=part.headers)
+            self.files.append((part.name, storage))
+
+    def _take(self, event: Data) -> None:
+        part, data = t.cast("Field | File", self._part), event.data
+        if isinstance(part, File):
+            self._writes.append((self.files[-1][1].stream, data))
+            self.to_write += len(data)
+            return
+        self._field.append(data)
+        self._field_size += len(data)
+        limit = self._request.max_form_memory_size
+        if limit is not None and self._field_size > limit:
+            raise BodyTooLarge("MAX_FORM_MEMORY_SIZE", limit)
+        if not event.more_data:
+            self.form.append((part.name, _text(part.headers, b"".join(self._field))))
+
+    def write(self) -> None:
+        """Write what came of the files; for those on disk this blocks."""
+        writes, self._writes, self.to_write = self._writes, [], 0
+        for file, data in writes:
+            file.write(data)
+
+    def rewind(self) -> None:
+        """Make the files ready to be read."""
+        for _, storage in self.files:
+            storage.stream.seek(0)
+
+    def close(self) -> None:
+        """Close and delete the files of a body that is refused."""
+        for _, storage in self.files:
+            storage.close()
+
+
+async def parse_arriving(request: Request, body: Body, first: list[bytes]) -> MultipartParser:
+    """Parse a large multipart body while it comes, without blocking the loop."""
+    parser = MultipartParser(request)
+    try:
+        while piece := (first.pop(0) if first else await body.read_piece()):
+            parser.feed(piece)
+            if parser.to_write >= WRITE_AT_ONCE:
+                await _write(parser)
+        parser.finish()
+        await _write(parser)
+        parser.rewind()
+    except BaseException:
+        parser.close()
+        raise
+    return parser
+
+
+async def _write(parser: MultipartParser) -> None:
+    if on_loop():
+        await run_sync(parser.write)
+    else:
+        parser.write()
+
+
+def parse_loaded(request: Request, data: bytes) -> MultipartParser:
+    """Parse a multipart body that is in memory."""
+    parser = MultipartParser(request)
+    try:
+        parser.feed(data)
+        parser.finish()
+        parser.write()
+        parser.rewind()
+    except BaseException:
+        parser.close()
+        raise
+    return parser
+
+
+def _length(part: File) -> int:
+    length = part.headers.get("content-length", "")
+    return int(length) if length.isascii() and length.isdigit() else 0
+
+
+def _text(headers: Headers, data: bytes) -> str:
+    """A field's text, in its part's charset if that is one that is safe to decode."""
+    charset = parse_options_header(headers.get("content-type"))[1].get("charset", "utf-8").lower()
+    if charset not in {"ascii", "us-ascii", "utf-8", "iso-8859-1"}:
+        charset = "utf-8"
+    return data.decode(charset, "replace")
+
+
+# --- one by one -----------------------------------------------------------------------------------
+
+
+class Part:
+    """One field or file of a multipart body (RFC 7578), to be read before the next one.
+
+    Its data are what iterating it gives, with ``async for`` or, in plain code, ``for``.
+    """
+
+    def __init__(self, parts: Parts, event: Field | File) -> None:
+        self._parts = parts
+        self.name: str = event.name
+        self.filename: str | None = event.filename if isinstance(event, File) else None
+        """The name that the client gives the file, not to be trusted; None for a field."""
+        self.headers: Headers = event.headers
+        self.ended: bool = False
+
+    def __repr__(self) -> str:
+        return f"<Part {self.name!r}>" if self.filename is None else f"<Part {self.filename!r}>"
+
+    @property
+    def content_type(self) -> str | None:
+        """The part's own Content-Type, or None."""
+        return self.headers.get("Content-Type")
+
+    def __aiter__(self) -> t.Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        data = await self._parts._data(self)
+        if data is None:
+            raise StopAsyncIteration
+        return data
+
+    def __iter__(self) -> t.Self:
+        return self
+
+    def __next__(self) -> bytes:
+        data = self._parts._wait(self._parts._data, self)
+        if data is None:
+            raise StopIteration
+        return t.cast(bytes, data)
+
+    def read(self) -> t.Any:
+        """All that is left of it, as bytes: awaited on the loop, a value in plain code.
+
+        :raises BodyTooLarge: a 413, beyond ``MAX_FORM_MEMORY_SIZE``.
+        """
+        return self._read() if on_loop() else self._parts._wait(self._read)
+
+    async def _read(self) -> bytes:
+        pieces, size = [], 0
+        limit = self._parts.request.max_form_memory_size
+        async for data in self:
+            pieces.append(data)
+            size += len(data)
+            if limit is not None and size > limit:
+                raise BodyTooLarge("MAX_FORM_MEMORY_SIZE", limit)
+        return b"".join(pieces)
+
+
+class Parts:
+    """The parts of a multipart body in the order in which they arrive.
+
+    :raises BadRequest: a 400, for a body that is not multipart.
+    :raises RequestEntityTooLarge: a 413, beyond ``MAX_FORM_PARTS`` or ``MAX_CONTENT_LENGTH``.
+    """
+
+    def __init__(self, request: Request) -> None:
+        self.request: Request = request
+        self._decoder = PartsDecoder(request, None)
+        self._body = request._body
+        self._events: deque[Event] = deque()
+        self._finished = False
+        self._part: Part | None = None
+
+    def __aiter__(self) -> t.Self:
+        return self
+
+    async def __anext__(self) -> Part:
+        part = await self._next_part()
+        if part is None:
+            raise StopAsyncIteration
+        return part
+
+    def __iter__(self) -> t.Self:
+        return self
+
+    def __next__(self) -> Part:
+        part = self._wait(self._next_part)
+        if part is None:
+            raise StopIteration
+        return t.cast(Part, part)
+
+    def _wait(self, read: t.Callable[..., t.Coroutine[t.Any, t.Any, t.Any]], *args: t.Any) -> t.Any:
+        if on_loop():
+            raise RuntimeError(
+                "The parts of a request's body were asked for with 'for' on the event loop, which"
+                " cannot wait there. Write 'async for part in request.stream_parts()'."
+            )
+        return self._body.wait(read, *args)
+
+    async def _event(self) -> Event | None:
+        while not self._events:
+            if self._finished:
+                return None
+            piece = await self._body.read_piece()
+            self._finished = not piece
+            self._events.extend(self._decoder.feed(piece) if piece else self._decoder.finish())
+        return self._events.popleft()
+
+    async def _next_part(self) -> Part | None:
+        while self._part is not None and await self._data(self._part) is not None:
+            pass  # What was not read of the part before is passed over.
+        while (event := await self._event()) is not None:
+            if isinstance(event, (Field, File)):
+                self._part = Part(self, event)
+                return self._part
+        return None
+
+    async def _data(self, part: Part) -> bytes | None:
+        if part is not self._part:
+            raise RuntimeError(
+                f"{part!r} was read after the part that follows it. What has not been read of a"
+                " part is gone then: read it before the loop goes on to the next."
+            )
+        while not part.ended and (event := await self._event()) is not None:
+            if isinstance(event, Data):
+                part.ended = not event.more_data
+                if event.data:
+                    return bytes(event.data)
+        return None

@@ -1,0 +1,319 @@
+"""Bodies that the view reads itself, piece by piece: on asyncio and trio, plain and async."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import anyio
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from aioflask import Flask, request
+from aioflask.testing import chunked, cut_off, slow
+
+pytestmark = pytest.mark.anyio
+
+BOUNDARY = "the-boundary"
+HEADERS = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
+
+
+@pytest.fixture(params=["asyncio", "trio"])
+def anyio_backend(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def app() -> Flask:
+    return Flask("uploads_test", static_folder=None)
+
+
+def multipart(*parts: tuple[str, str | None, bytes]) -> bytes:
+    """A multipart body of (name, filename, data)."""
+    body = b""
+    for name, filename, data in parts:
+        file = "" if filename is None else f'; filename="{filename}"'
+        kind = "" if filename is None else "Content-Type: application/x-test\r\n"
+        head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"{file}\r\n{kind}\r\n'
+        body += head.encode() + data + b"\r\n"
+    return body + f"--{BOUNDARY}--\r\n".encode()
+
+
+async def test_nothing_is_read_ahead_of_the_view(app: Flask) -> None:
+    sent = 0
+
+    async def body() -> AsyncIterator[bytes]:
+        nonlocal sent
+        for _ in range(50):
+            sent += 1
+            yield b"x" * 1000
+
+    @app.post("/", stream_body=True)
+    async def count() -> Any:
+        before, seen = sent, []
+        async for piece in request.stream:
+            seen.append((len(piece), sent))
+        ahead = max(n - i for i, (_, n) in enumerate(seen, 1))
+        return {"before": before, "ahead": ahead, "n": len(seen)}
+
+    async with app.async_client() as client:
+        answer = (await client.post("/", content=body())).json()
+    assert answer == {"before": 0, "ahead": 0, "n": 50}
+
+
+async def test_it_can_be_read_by_size_and_as_a_whole(app: Flask) -> None:
+    @app.post("/", stream_body=True)
+    async def read() -> Any:
+        first = await request.stream.read(3)
+        rest, end = await request.stream.read(), await request.stream.read(5)
+        return {"first": first.decode(), "rest": rest.decode(), "end": end.decode()}
+
+    async with app.async_client() as client:
+        answer = (await client.post("/", content=chunked(b"abcdefghij", 5))).json()
+    assert answer == {"first": "abc", "rest": "defghij", "end": ""}
+
+
+async def test_a_plain_view_reads_it_as_a_file(app: Flask) -> None:
+    @app.post("/", stream_body=True)
+    def read() -> Any:
+        return {"first": request.stream.read(3).decode(), "rest": request.stream.read().decode()}
+
+    async with app.async_client() as client:
+        answer = (await client.post("/", content=slow(b"abcdefghij", delay=0.001, size=4))).json()
+    assert answer == {"first": "abc", "rest": "defghij"}
+
+
+async def test_a_hook_may_still_load_the_body(app: Flask) -> None:
+    @app.before_request
+    async def load() -> None:
+        await request.load_body()
+
+    @app.post("/", stream_body=True)
+    async def read() -> Any:
+        return b"".join([piece async for piece in request.stream])
+
+    async with app.async_client() as client:
+        assert (await client.post("/", content=b"data")).content == b"data"
+
+
+async def test_the_limit_counts_what_comes(app: Flask) -> None:
+    app.config["MAX_CONTENT_LENGTH"] = 1000
+    got = 0
+
+    @app.post("/", stream_body=True)
+    async def read() -> str:
+        nonlocal got
+        async for piece in request.stream:
+            got += len(piece)
+        return "all"
+
+    async with app.async_client() as client:
+        assert (await client.post("/", content=chunked(b"x" * 1000, 100))).text == "all"
+        assert got == 1000
+        assert (await client.post("/", content=chunked(b"x" * 1001, 100))).status_code == 413
+        assert got == 2000
+        assert (await client.post("/", content=b"x" * 1001)).status_code == 413
+        assert got == 2000
+
+
+@pytest.mark.parametrize("colour", ["def", "async"])
+async def test_a_body_that_stops_halfway_is_a_400_and_never_half_a_success(
+    app: Flask, colour: str
+) -> None:
+    ended: list[Any] = []
+
+    @app.teardown_request
+    async def tear_down(error: BaseException | None) -> None:
+        ended.append(error)
+
+    def plain() -> str:
+        request.stream.read()
+        return "all"
+
+    async def asynchronous() -> str:
+        async for _ in request.stream:
+            pass
+        return "all"
+
+    view = plain if colour == "def" else asynchronous
+    app.add_url_rule("/", "view", view, methods=["POST"], stream_body=True)
+    async with app.async_client() as client:
+        answer = await client.post(
+            "/", content=cut_off(b"x" * 1000, after=500), headers={"Content-Length": "1000"}
+        )
+    assert answer.status_code == 400
+    assert ended == [None]
+
+
+@pytest.mark.parametrize("colour", ["def", "async"])
+@pytest.mark.parametrize("size", [1, 7, 4096])
+async def test_parts_come_one_by_one(app: Flask, colour: str, size: int) -> None:
+    async def asynchronous() -> Any:
+        seen = []
+        async for part in request.stream_parts():
+            data = b"".join([piece async for piece in part])
+            seen.append([part.name, part.filename, part.content_type, data.decode("latin-1")])
+        return seen
+
+    def plain() -> Any:
+        return [
+            [part.name, part.filename, part.content_type, b"".join(part).decode("latin-1")]
+            for part in request.stream_parts()
+        ]
+
+    view = plain if colour == "def" else asynchronous
+    app.add_url_rule("/", "view", view, methods=["POST"], stream_body=True)
+    data = bytes(range(256)) * 3 + b"\r\n--the-bound\r\r\n"
+    body = multipart(("title", None, b"A title"), ("file", "a.bin", data), ("last", None, b""))
+    async with app.async_client() as client:
+        answer = await client.post("/", content=chunked(body, size), headers=HEADERS)
+    assert answer.json() == [
+        ["title", None, None, "A title"],
+        ["file", "a.bin", "application/x-test", data.decode("latin-1")],
+        ["last", None, None, ""],
+    ]
+
+
+async def test_what_is_not_read_of_a_part_is_passed_over(app: Flask) -> None:
+    @app.post("/", stream_body=True)
+    async def names() -> Any:
+        parts, late = [], None
+        async for part in request.stream_parts():
+            parts.append(part)
+        try:
+            await parts[0].read()
+        except RuntimeError as error:
+            late = str(error)
+        last = (await parts[-1].read()).decode()
+        return {"names": [part.name for part in parts], "read": last, "late": late}
+
+    body = multipart(("a", None, b"1" * 100), ("b", "b.txt", b"2" * 100_000), ("c", None, b"3"))
+    async with app.async_client() as client:
+        answer = (await client.post("/", content=chunked(body, 1000), headers=HEADERS)).json()
+    assert answer["names"] == ["a", "b", "c"] and answer["read"] == ""
+    assert "read after the part that follows" in answer["late"]
+
+
+async def test_an_upload_goes_through_without_being_held(app: Flask) -> None:
+    size = largest = 0
+
+    @app.post("/", stream_body=True)
+    async def measure() -> Any:
+        nonlocal size, largest
+        async for part in request.stream_parts():
+            async for data in part:
+                size += len(data)
+                largest = max(largest, len(data))
+        return {}
+
+    async def body() -> AsyncIterator[bytes]:
+        whole = multipart(("file", "big", b"x" * 1000))
+        start, end = whole.split(b"x" * 1000)
+        yield start
+        for _ in range(200):
+            yield b"x" * 65_536
+        yield end
+
+    async with app.async_client() as client:
+        assert (await client.post("/", content=body(), headers=HEADERS)).status_code == 200
+    assert size == 200 * 65_536
+    assert largest <= 2 * 65_536
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "status"),
+    [
+        (b"no multipart", HEADERS, 400),
+        (multipart(("a", None, b"1"))[:-8], HEADERS, 400),
+        (b"{}", {"Content-Type": "application/json"}, 400),
+        (b"--x--", {"Content-Type": "multipart/form-data"}, 400),
+        (multipart(*[("a", None, b"1")] * 11), HEADERS, 413),
+        (multipart(("a", None, b"1" * 2001)), HEADERS, 413),
+    ],
+    ids=["garbage", "cut", "json", "no boundary", "too many", "too long"],
+)
+async def test_bad_parts_are_refused(
+    app: Flask, body: bytes, headers: dict[str, str], status: int
+) -> None:
+    app.config.update(MAX_FORM_PARTS=10, MAX_FORM_MEMORY_SIZE=2000)
+
+    @app.post("/", stream_body=True)
+    async def read() -> Any:
+        return [(await part.read()).decode() async for part in request.stream_parts()]
+
+    async with app.async_client() as client:
+        answer = await client.post("/", content=chunked(body, 50), headers=headers)
+    assert answer.status_code == status
+
+
+async def test_parts_without_stream_body_say_what_is_missing(app: Flask) -> None:
+    app.testing = True
+
+    @app.post("/")
+    async def read() -> Any:
+        return [part.name async for part in request.stream_parts()]
+
+    @app.post("/for", stream_body=True)
+    async def wrong_loop() -> Any:
+        return [part.name for part in request.stream_parts()]
+
+    body = multipart(("a", None, b"1"))
+    async with app.async_client() as client:
+        with pytest.raises(RuntimeError, match=r"comes too late.*stream_body=True"):
+            await client.post("/", content=body, headers=HEADERS)
+        with pytest.raises(RuntimeError, match=r"'async for part in request.stream_parts"):
+            await client.post("/for", content=body, headers=HEADERS)
+
+
+async def test_a_slow_upload_blocks_nobody(app: Flask) -> None:
+    @app.post("/", stream_body=True)
+    async def read() -> Any:
+        return str(sum([len(piece) async for piece in request.stream]))
+
+    @app.get("/")
+    async def index() -> str:
+        return "here"
+
+    async with app.async_client() as client, anyio.create_task_group() as tasks:
+        answers = []
+
+        async def upload() -> None:
+            body = slow(b"x" * 4096, delay=0.1)
+            answers.append((await client.post("/", content=body)).text)
+
+        tasks.start_soon(upload)
+        with anyio.fail_after(0.3):
+            assert (await client.get("/")).text == "here"
+        assert not answers
+    assert answers == ["4096"]
+
+
+PIECES = st.lists(
+    st.sampled_from([b"\r", b"\n", b"\r\n", b"-", b"--", b"--the-boundary", b"--the-bound", b"a"]),
+    max_size=12,
+).map(b"".join)
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"], indirect=True)
+@settings(
+    max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
+)
+@given(data=PIECES, sizes=st.lists(st.integers(1, 40), min_size=1, max_size=6))
+def test_a_form_is_exact_however_its_body_is_cut(
+    anyio_backend: str, data: bytes, sizes: list[int]
+) -> None:
+    assume(b"--the-boundary" not in data.replace(b"a--the-boundary", b""))
+    app = Flask("cut", static_folder=None)
+
+    @app.post("/", stream_body=True)
+    async def parts() -> Any:
+        return [(await part.read()).decode() async for part in request.stream_parts()]
+
+    async def send() -> None:
+        body = multipart(("a", "a.txt", data), ("b", None, data))
+        async with app.async_client() as client:
+            answer = await client.post("/", content=chunked(body, *sizes), headers=HEADERS)
+        assert answer.json() == [data.decode()] * 2
+
+    anyio.run(send)
