@@ -25,8 +25,9 @@ from .ctx import (
     copy_current_request_context,
     has_app_context,
     has_request_context,
+    has_websocket_context,
 )
-from .globals import current_app, g, request, session
+from .globals import current_app, g, request, session, websocket
 from .helpers import (
     abort,
     flash,
@@ -47,11 +48,17 @@ from .signals import (
     before_render_template,
     got_background_exception,
     got_request_exception,
+    got_websocket_exception,
     message_flashed,
     request_finished,
     request_started,
     request_tearing_down,
     template_rendered,
+    websocket_finished,
+    websocket_received,
+    websocket_sent,
+    websocket_started,
+    websocket_tearing_down,
 )
 from .templating import (
     render_template,
@@ -66,11 +73,12 @@ from .wrappers import Request, Response
 # fmt: off
 __all__ = [
     "Flask", "Blueprint", "Config",
+    "WebSocket", "WebSocketDisconnect", "BadMessage", "websocket",
     "Request", "Response", "make_response", "jsonify", "json",
     "abort", "redirect", "url_for", "send_file", "send_from_directory", "stream_with_context",
     "current_app", "g", "request", "session", "flash", "get_flashed_messages",
-    "has_app_context", "has_request_context",
-    "after_this_request", "copy_current_request_context",
+    "has_app_context", "has_request_context", "has_websocket_context",
+    "after_this_request", "copy_current_request_context", "copy_current_websocket_context",
     "run_sync", "nonblocking", "WSGIApp", "ASGIApp",
     "render_template", "render_template_string",
     "render_template_async", "render_template_string_async",
@@ -79,11 +87,19 @@ __all__ = [
     "before_render_template", "template_rendered", "message_flashed", "got_request_exception",
     "got_background_exception",
     "request_started", "request_finished", "request_tearing_down",
+    "websocket_started", "websocket_received", "websocket_sent", "websocket_finished",
+    "websocket_tearing_down", "got_websocket_exception",
 ]
 # fmt: on
 
 if t.TYPE_CHECKING:
     from .asgiapp import ASGIApp
+    from .websockets import (
+        BadMessage,
+        WebSocket,
+        WebSocketDisconnect,
+        copy_current_websocket_context,
+    )
     from .wsgiapp import WSGIApp
 else:
     # Doors that most apps do not have, and one (COMPAT) that needs no import of its own in Flask.
@@ -91,6 +107,10 @@ else:
         "ASGIApp": "aioflask.asgiapp",
         "WSGIApp": "aioflask.wsgiapp",
         "cli": "aioflask.cli",
+        "BadMessage": "aioflask.websockets",
+        "WebSocket": "aioflask.websockets",
+        "WebSocketDisconnect": "aioflask.websockets",
+        "copy_current_websocket_context": "aioflask.websockets",
     }
 
     def __getattr__(name: str) -> t.Any:

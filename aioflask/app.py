@@ -48,7 +48,7 @@ from .scaffold import (
     take_options,
 )
 from .sessions import SecureCookieSessionInterface, SessionInterface
-from .streams import OpenStreams, StreamsFull
+from .streams import OpenConnections, StreamsFull
 from .wakeups import Event, here
 from .wrappers import Request, Response
 
@@ -62,13 +62,15 @@ if t.TYPE_CHECKING:
     from .concurrency import Pool
     from .tasks import Task
     from .testing import AsyncClient, FlaskClient, FlaskCliRunner
+    from .websockets import WebSocket
 
 T_shell = t.TypeVar("T_shell", bound=ft.ShellContextProcessorCallable)
 # Setting one of these on an application changes what its plans were worked out from.
 _PLANNED = frozenset(walk.REPLACEABLE).union(
     """
     view_functions url_map blueprints error_handler_spec before_request_funcs after_request_funcs
-    teardown_request_funcs teardown_appcontext_funcs template_context_processors
+    teardown_request_funcs before_websocket_funcs after_websocket_funcs teardown_websocket_funcs
+    teardown_appcontext_funcs template_context_processors
     url_value_preprocessors url_default_functions request_class response_class session_interface
     json config subdomain_matching create_url_adapter ensure_sync async_to_sync wsgi_app asgi_app
     on_disconnect
@@ -88,6 +90,7 @@ class Flask(Scaffold):
 
     request_class: type[Request] = Request
     response_class: type[Response] = Response
+    websocket_class: type[WebSocket] | None = None
     session_interface: SessionInterface = SecureCookieSessionInterface()
     config_class: type[Config] = Config
     json_provider_class: type[JSONProvider] = DefaultJSONProvider
@@ -149,7 +152,7 @@ class Flask(Scaffold):
         self._mounts: list[Mount] = []  # the longest prefix first
         self._pools: list[Pool] = []  # the worker threads, a pool for each loop and purpose
         self._tasks: set[Task] = set()
-        self._open: OpenStreams = OpenStreams()
+        self._open: OpenConnections = OpenConnections()
         self._state: dict[str, t.Any] = {}  # what the lifespan keeps for requests
         self.shutdown_event: Event = Event()
         if self.has_static_folder:
@@ -185,7 +188,7 @@ class Flask(Scaffold):
 
     def _forget_plans(self) -> None:
         # A new dict and no clear(): a plan that is being made right now lands in the old one.
-        self._plans: dict[str | None, plan.Plan] = {}
+        self._plans: dict[t.Any, plan.Plan] = {}
         self._replaces_url_adapter = (
             "create_url_adapter" in self.__dict__
             or type(self).create_url_adapter is not Flask.create_url_adapter
@@ -381,7 +384,8 @@ class Flask(Scaffold):
         if automatic is None:
             automatic = getattr(view_func, "provide_automatic_options", None)
         if automatic is None:
-            automatic = "OPTIONS" not in methods and self.config["PROVIDE_AUTOMATIC_OPTIONS"]
+            left_out = "OPTIONS" in methods or options.get("websocket")
+            automatic = not left_out and self.config["PROVIDE_AUTOMATIC_OPTIONS"]
             if automatic:
                 required.add("OPTIONS")
         if view_func is not None:

@@ -25,6 +25,8 @@ except ModuleNotFoundError as _error:
         name="httpx",
     ) from _error
 
+from .websocket_client import WebSocketSession
+
 if t.TYPE_CHECKING:
     from anyio.abc import TaskGroup
 
@@ -207,6 +209,33 @@ class AsyncClient(httpx.AsyncClient):
             door = t.cast("ASGIApplication", app)
             kwargs["transport"] = ASGITransport(door, raise_app_exceptions, root_path, client)
         super().__init__(base_url=base_url, **kwargs)
+
+    def websocket(
+        self,
+        url: str,
+        *,
+        subprotocols: t.Iterable[str] = (),
+        headers: t.Mapping[str, str] | None = None,
+        params: t.Mapping[str, str] | None = None,
+    ) -> WebSocketSession:
+        """Open a WebSocket in an ``async with`` block; the client's cookies go both ways. ::
+
+            async with client.websocket("/chat") as websocket:
+                await websocket.send("hello")
+
+        :raises TypeError: if the client was given a transport of another kind.
+        """
+        request = self.build_request("GET", url, headers=headers, params=params)
+        return WebSocketSession(self, self._own_transport(), request, list(subprotocols))
+
+    def _own_transport(self) -> ASGITransport:
+        transport = self._transport
+        if not isinstance(transport, ASGITransport):
+            raise TypeError(
+                "client.websocket() needs the app behind it, but the client was given the transport"
+                f" {transport!r}, which knows HTTP only."
+            )
+        return transport
 
     @contextlib.asynccontextmanager
     async def session_transaction(

@@ -17,6 +17,7 @@ from .scaffold import (
     F,
     Scaffold,
     T_after_request,
+    T_after_websocket,
     T_before_request,
     T_error_handler,
     T_teardown,
@@ -210,6 +211,9 @@ class Blueprint(Scaffold):
             "before_request_funcs",
             "after_request_funcs",
             "teardown_request_funcs",
+            "before_websocket_funcs",
+            "after_websocket_funcs",
+            "teardown_websocket_funcs",
             "url_default_functions",
             "url_value_preprocessors",
             "template_context_processors",
@@ -298,6 +302,21 @@ class Blueprint(Scaffold):
     def teardown_app_request(self, f: T_teardown) -> T_teardown:
         """Call ``f(exc)`` when any request's context ends."""
         return self._for_app("teardown_request_funcs", f)
+
+    @setupmethod
+    def before_app_websocket(self, f: T_before_request) -> T_before_request:
+        """Call ``f()`` before every WebSocket of the application."""
+        return self._for_app("before_websocket_funcs", f)
+
+    @setupmethod
+    def after_app_websocket(self, f: T_after_websocket) -> T_after_websocket:
+        """Call ``f(response)`` after every WebSocket of the application."""
+        return self._for_app("after_websocket_funcs", f)
+
+    @setupmethod
+    def teardown_app_websocket(self, f: T_teardown) -> T_teardown:
+        """Call ``f(exc)`` when any WebSocket's context ends."""
+        return self._for_app("teardown_websocket_funcs", f)
 
     @setupmethod
     def app_context_processor(

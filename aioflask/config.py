@@ -44,6 +44,8 @@ DEFAULTS: Mapping[str, t.Any] = ImmutableDict({
     # What a start-up, an end, open streams and background tasks may take then, in seconds.
     "STARTUP_TIMEOUT": 60, "SHUTDOWN_TIMEOUT": 10, "STREAM_SHUTDOWN_TIMEOUT": 2,
     "BACKGROUND_TASK_SHUTDOWN_TIMEOUT": 5, "MAX_BACKGROUND_TASKS": 1_000,
+    # Pages that may open a WebSocket (None: the app's own), bytes of a message, plain views.
+    "WEBSOCKET_ORIGINS": None, "MAX_WEBSOCKET_MESSAGE": 1024 * 1024, "WEBSOCKET_THREADS": 100,
 })
 """The settings of an application to which nothing was configured."""
 # fmt: on

@@ -24,11 +24,9 @@ async def connect(app: Flask, scope: Scope, receive: Receive, send: Send) -> Non
 
         await lifespan.serve(app, scope, receive, send)
     elif kind == "websocket":
-        for mount in app._mounts:
-            if mount.holds(scope["path"].removeprefix(root := scope.get("root_path", ""))):
-                await mount.app(mount.scope_below(scope, root, scope["path"]), receive, send)
-                return
-        await decline(app, scope, receive, send)
+        from .websockets import serve
+
+        await serve(app, scope, receive, send)
     else:
         raise ValueError(f"{app!r} was called with an ASGI scope of type {kind!r}.")
 

@@ -12,6 +12,7 @@ from contextvars import Context, Token
 from functools import wraps
 
 from werkzeug.exceptions import HTTPException
+from werkzeug.routing import WebsocketMismatch
 
 from . import typing as ft
 from .concurrency import complete, iscoroutinefunction, on_loop
@@ -227,8 +228,15 @@ class AppContext:
         try:
             adapter = self.url_adapter
             if adapter is not None:
-                request.url_rule, request.view_args = t.cast(t.Any, adapter.match(return_rule=True))
+                # None: an environ tells by its Upgrade field, as in Flask.
+                kind = None if request.scope is None else request.is_websocket
+                found: t.Any = adapter.match(return_rule=True, websocket=kind)
+                request.url_rule, request.view_args = found
         except HTTPException as error:
+            if isinstance(error, WebsocketMismatch):
+                from .debughelpers import explain_mismatch
+
+                error.description = explain_mismatch(request)
             request.routing_exception = error
 
     # --- being active
@@ -396,6 +404,12 @@ class RequestContext(AppContext):
 def has_request_context() -> bool:
     """Whether a request is being handled here, so that ``request`` and ``session`` work."""
     return _request_context() is not None
+
+
+def has_websocket_context() -> bool:
+    """Whether a WebSocket is being served here, so that ``websocket`` works."""
+    ctx = _request_context()
+    return ctx is not None and ctx.request.is_websocket
 
 
 def has_app_context() -> bool:

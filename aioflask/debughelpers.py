@@ -73,6 +73,24 @@ class FormDataRoutingRedirect(AssertionError):
         )
 
 
+def explain_mismatch(request: Request) -> str:
+    """Say what is wrong where a WebSocket meets another URL, or a request a WebSocket's."""
+    if request.is_websocket:
+        return (
+            "This URL is not a WebSocket's, and a WebSocket's handshake came for it. Send an HTTP"
+            " request."
+        )
+    if request.headers.get("Upgrade", "").lower() == "websocket":
+        return (
+            "This is a WebSocket's handshake, but the server has no library for WebSockets and"
+            " takes it for an HTTP request. For uvicorn: pip install websockets"
+        )
+    return (
+        "This URL is a WebSocket's, and a plain HTTP request came for it. Connect to it with a"
+        " WebSocket client: new WebSocket('wss://...') in a browser."
+    )
+
+
 def attach_enctype_error_multidict(request: Request) -> None:
     """Make ``request.files[key]`` raise :class:`DebugFilesKeyError` where the form has the key."""
     base = type(request.files)

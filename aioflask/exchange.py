@@ -153,7 +153,7 @@ class Exchange:
             data = message.get("body", b"")
             if not isinstance(data, (bytes, bytearray, memoryview)):
                 raise TypeError(f"The app sent a body of type {type(data).__name__}, not bytes.")
-            if data and self.scope["method"] != "HEAD":
+            if data and self.scope.get("method") != "HEAD":
                 self.pieces.append(bytes(data))
             self.begun, self.complete = True, not message.get("more_body", False)
             self._tell()

@@ -16,6 +16,7 @@ if t.TYPE_CHECKING:
     from .app import Flask
     from .ctx import AppContext, _AppCtxGlobals
     from .sessions import SessionMixin
+    from .websockets import WebSocket
     from .wrappers import Request
 
 _no_app_msg = """\
@@ -36,6 +37,14 @@ needs copy_current_request_context(); a test makes a request active itself:
 
     with app.test_request_context("/path"):
         ...\
+"""
+
+_no_websocket_msg = """\
+Working outside of websocket context.
+
+The code used the websocket proxy, but no WebSocket is being served here. Use it in a view of \
+@app.websocket(...), or in a function that such a view calls. Another task needs \
+copy_current_websocket_context().\
 """
 
 _cv_app: ContextVar[AppContext] = ContextVar("aioflask.ctx")
@@ -68,6 +77,13 @@ def _active_request() -> AppContext:
     ctx = _request_context()
     if ctx is None:
         raise RuntimeError(_no_req_msg)
+    return ctx
+
+
+def _active_websocket() -> AppContext:
+    ctx = _request_context()
+    if ctx is None or not ctx.request.is_websocket:
+        raise RuntimeError(_no_websocket_msg)
     return ctx
 
 
@@ -112,6 +128,19 @@ class _RequestProxy(_Proxy):
         return getattr(ctx._request, name)
 
 
+class _WebSocketProxy(_Proxy):
+    __slots__ = ()
+
+    def __getattr__(self, name: str) -> t.Any:
+        ctx = _cv_app.get(None)
+        if ctx is None or ctx._request is None or not ctx._request.is_websocket:
+            ctx = _active_websocket()
+        return getattr(ctx._request, name)
+
+    def __aiter__(self) -> t.Any:
+        return self.__getattr__("__aiter__")()
+
+
 class _SessionProxy(_Proxy):
     __slots__ = ()
 
@@ -154,6 +183,9 @@ g: _AppCtxGlobals = t.cast("_AppCtxGlobals", _GlobalsProxy(lambda: _active().g))
 
 request: Request = t.cast("Request", _RequestProxy(lambda: _active_request().request))
 """The current :class:`~aioflask.Request`."""
+
+websocket: WebSocket = t.cast("WebSocket", _WebSocketProxy(lambda: _active_websocket().request))
+"""The current :class:`~aioflask.WebSocket`."""
 
 session: SessionMixin = t.cast("SessionMixin", _SessionProxy(lambda: _active_request().session))
 """The current user's session, a dict signed into a cookie. Reading it adds ``Vary: Cookie``."""

@@ -8,12 +8,23 @@ from __future__ import annotations
 
 import typing as t
 
-from . import concurrency, signals
+from . import concurrency
 from .concurrency import iscoroutinefunction, needs_thread
 from .sessions import SecureCookieSessionInterface
-from .signals import WalkSignal
+from .signals import (
+    WalkSignal,
+    appcontext_popped,
+    appcontext_pushed,
+    appcontext_tearing_down,
+    got_request_exception,
+    request_finished,
+    request_started,
+    request_tearing_down,
+)
 
 if t.TYPE_CHECKING:
+    from blinker import NamedSignal
+
     from .app import Flask
     from .wrappers import Request
 
@@ -30,17 +41,14 @@ DOORS = ("wsgi_app", "asgi_app")
 ORIGINALS: dict[str, t.Any] = {}
 """Those methods as `app` defines them."""
 
-OF_A_TEARDOWN = (
-    signals.request_tearing_down,
-    signals.appcontext_tearing_down,
-    signals.appcontext_popped,
-)
 OF_A_REQUEST = (
-    *OF_A_TEARDOWN,
-    signals.request_started,
-    signals.request_finished,
-    signals.got_request_exception,
-    signals.appcontext_pushed,
+    request_tearing_down,
+    appcontext_tearing_down,
+    appcontext_popped,
+    request_started,
+    request_finished,
+    got_request_exception,
+    appcontext_pushed,
 )
 
 Func = t.Callable[..., t.Any]
@@ -86,14 +94,25 @@ def has_lazy_session(app: Flask) -> bool:
     )
 
 
-def _listeners() -> list[set[t.Any]]:
-    return [set(signal.receivers) for signal in OF_A_REQUEST]
-
-
 class Plan:
-    """What the requests of one endpoint need. ``endpoint`` is None where nothing matched."""
+    """What the requests of one endpoint need. ``endpoint`` is None where nothing matched.
+
+    A subclass is the plan of another kind of connection, with registries and signals of its own.
+    """
 
     is_mount: t.ClassVar[bool] = False
+    method: t.ClassVar[str] = ""
+    """What the router knows its rules by, if not by the request's method."""
+    registry_names: t.ClassVar[tuple[str, str, str]] = (
+        "before_request_funcs",
+        "after_request_funcs",
+        "teardown_request_funcs",
+    )
+    replaceable: t.ClassVar[frozenset[str]] = REPLACEABLE
+    signals: t.ClassVar[tuple[NamedSignal, ...]] = OF_A_REQUEST
+    finished: t.ClassVar[NamedSignal] = request_finished
+    failed: t.ClassVar[NamedSignal] = got_request_exception
+    tearing_down: t.ClassVar[NamedSignal] = request_tearing_down
 
     __slots__ = (
         "after",
@@ -124,38 +143,36 @@ class Plan:
         outward: tuple[str | None, ...] = (*blueprints, None)
         inward = outward[::-1]
         # One that is set anew on the app makes the app forget its plans.
-        registries: tuple[t.Any, ...] = (
-            app.url_value_preprocessors,
-            app.before_request_funcs,
-            app.after_request_funcs,
-            app.teardown_request_funcs,
-        )
+        hooks: list[t.Any] = [getattr(app, name) for name in self.registry_names]
+        registries: tuple[t.Any, ...] = (app.url_value_preprocessors, *hooks)
         self.registries: list[t.Any] = [registry for registry in registries for _ in outward]
         self.scopes: tuple[str | None, ...] = outward * len(registries)
         found = map(dict.get, self.registries, self.scopes)
         self.lists: list[t.Any] = [f and f.copy() for f in found]
         self.of_context: list[t.Any] = app.teardown_appcontext_funcs
         self.of_context_then: list[t.Any] = self.of_context.copy()
-        self.listeners: list[set[t.Any]] | None = _listeners() if WalkSignal.in_use else None
+        self.listeners: list[set[t.Any]] | None = self.listening() if WalkSignal.in_use else None
 
         def gather(registry: t.Any, scopes: t.Any, step: int = 1) -> Groups:
             return grouped(f for scope in scopes for f in registry.get(scope, ())[::step])
 
         self.preprocessors: Groups = gather(app.url_value_preprocessors, inward)
-        self.before: Groups = gather(app.before_request_funcs, inward)
-        self.after: Groups = gather(app.after_request_funcs, outward, -1)
-        self.teardown_request: Groups = gather(app.teardown_request_funcs, outward, -1)
+        self.before: Groups = gather(hooks[0], inward)
+        self.after: Groups = gather(hooks[1], outward, -1)
+        self.teardown_request: Groups = gather(hooks[2], outward, -1)
         self.teardown_appcontext: Groups = grouped(app.teardown_appcontext_funcs[::-1])
         self.view: Func | None = None if endpoint is None else app.view_functions.get(endpoint)
         self.view_is_async: bool = self.view is not None and iscoroutinefunction(self.view)
         self.view_needs_thread: bool = self.view is not None and needs_thread(self.view)
-        self.replaced: frozenset[str] = replaced_methods(app)
+        self.replaced: frozenset[str] = replaced_methods(app, self.replaceable)
         self.lazy_session: bool = has_lazy_session(app)
-        self.begins: bool = not self.lazy_session or bool(signals.appcontext_pushed.receivers)
+        self.begins: bool = not self.lazy_session or bool(appcontext_pushed.receivers)
         self.tears_down: bool = bool(
             self.teardown_request
             or self.teardown_appcontext
-            or any(signal.receivers for signal in OF_A_TEARDOWN)
+            or self.tearing_down.receivers
+            or appcontext_tearing_down.receivers
+            or appcontext_popped.receivers
             or self.replaced & {"do_teardown_request", "do_teardown_appcontext"}
         )
         self.on_thread: bool = self.view_needs_thread and concurrency.mode != "hop"
@@ -163,6 +180,11 @@ class Plan:
         self.mixes: bool = bool(mixes)
         self.watches: bool = self._watches(app, endpoint, blueprints)
         self.crosses: bool = self.mixes or self.watches
+
+    @classmethod
+    def listening(cls) -> list[set[t.Any]]:
+        """Who listens to the signals of such a connection now."""
+        return [set(signal.receivers) for signal in cls.signals]
 
     @staticmethod
     def _watches(app: Flask, endpoint: str | None, blueprints: list[str]) -> bool:
@@ -186,7 +208,7 @@ class Plan:
         functions: list[Func] = [getattr(app, name) for name in self.replaced]
         if not self.lazy_session:
             functions += [interface.open_session, interface.save_session]
-        for signal in OF_A_REQUEST:
+        for signal in self.signals:
             functions += signal.receivers_for(app)
         return (
             self.view_needs_thread
@@ -203,18 +225,19 @@ def replaced_methods(app: Flask, names: t.Iterable[str] = REPLACEABLE) -> frozen
     )
 
 
-def plan_for(app: Flask, request: Request) -> Plan:
+def plan_for(app: Flask, request: Request, kind: type[Plan] = Plan) -> Plan:
     """The plan of a request whose URL has been matched."""
     rule = request.url_rule
     endpoint: str | None = None if rule is None else rule.endpoint
-    plan = app._plans.get(endpoint)
+    key = endpoint if kind is Plan else (kind, endpoint)
+    plan = app._plans.get(key)
     if (
         plan is None
         or app.view_functions.get(endpoint) is not plan.view  # type: ignore[arg-type]
         # PERF: the registries as they look now and as they did then, compared in C.
         or [*map(dict.get, plan.registries, plan.scopes)] != plan.lists
         or plan.of_context != plan.of_context_then
-        or (WalkSignal.in_use and plan.listeners != _listeners())
+        or (WalkSignal.in_use and plan.listeners != plan.listening())
     ):
-        plan = app._plans[endpoint] = Plan(app, endpoint, request.blueprints)
+        plan = app._plans[key] = kind(app, endpoint, request.blueprints)
     return plan

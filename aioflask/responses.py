@@ -16,7 +16,7 @@ from werkzeug.local import LocalProxy
 from werkzeug.wrappers import Response as BaseResponse
 
 from .concurrency import iscoroutinefunction
-from .wrappers import ASGIBody, Response
+from .wrappers import Response
 
 if t.TYPE_CHECKING:
     from .ctx import AppContext
@@ -114,6 +114,8 @@ def _from_callable(ctx: AppContext, app: t.Any) -> Response:
     """A response of an ASGI or a WSGI application that a view returned."""
     response_class: t.Any = ctx.app.response_class
     if iscoroutinefunction(app):
+        from .asgibody import ASGIBody
+
         return t.cast("Response", response_class(ASGIBody(app)))
     try:
         return t.cast("Response", response_class.force_type(app, ctx.request.environ))

@@ -20,6 +20,10 @@ Match = tuple[Rule, dict[str, t.Any]]
 Test = t.Callable[[str], tuple[str, ...] | None]
 
 
+WEBSOCKET = "websocket"
+"""What stands in a method's place for the rules of WebSockets."""
+
+
 class _Node:
     """A place in the tree of segments, with the rules that end there."""
 
@@ -69,13 +73,14 @@ class Router:
         found: dict[str, Found | None] = {}
         for rule in rules:
             if rule.websocket:
+                found.setdefault(WEBSOCKET, (rule, tuple(_converters(rule))))
                 continue
             if rule.methods is None:
                 return {}
             special = (
                 rule.redirect_to is not None or rule.alias or rule.endpoint in self._redirecting
             )
-            converters = tuple((name, _quick(c)) for name, c in rule._converters.items())
+            converters = tuple(_converters(rule))
             for method in rule.methods:
                 found.setdefault(method, None if special else (rule, converters))
         return found
@@ -152,6 +157,10 @@ def _test(part: t.Any) -> Test | None:
         return None if match is None else match.groups()
 
     return test
+
+
+def _converters(rule: Rule) -> t.Iterator[tuple[str, Convert]]:
+    return ((name, _quick(converter)) for name, converter in rule._converters.items())
 
 
 def _quick(converter: BaseConverter) -> Convert:

@@ -37,6 +37,7 @@ F = t.TypeVar("F", bound=Callable[..., t.Any])
 T_route = t.TypeVar("T_route", bound=ft.RouteCallable)
 T_before_request = t.TypeVar("T_before_request", bound=ft.BeforeRequestCallable)
 T_after_request = t.TypeVar("T_after_request", bound=ft.AnyAfterRequestCallable)
+T_after_websocket = t.TypeVar("T_after_websocket", bound=ft.AfterWebSocketCallable)
 T_teardown = t.TypeVar("T_teardown", bound=ft.TeardownCallable)
 T_test = t.TypeVar("T_test", bound=ft.TemplateTestCallable)
 T_error_handler = t.TypeVar("T_error_handler", bound=ft.ErrorHandlerCallable)
@@ -119,6 +120,9 @@ class Scaffold:
         self.before_request_funcs: Hooks[ft.BeforeRequestCallable] = defaultdict(list)
         self.after_request_funcs: Hooks[ft.AfterRequestCallable[t.Any]] = defaultdict(list)
         self.teardown_request_funcs: Hooks[ft.TeardownCallable] = defaultdict(list)
+        self.before_websocket_funcs: Hooks[ft.BeforeRequestCallable] = defaultdict(list)
+        self.after_websocket_funcs: Hooks[ft.AfterWebSocketCallable] = defaultdict(list)
+        self.teardown_websocket_funcs: Hooks[ft.TeardownCallable] = defaultdict(list)
         self.template_context_processors: Hooks[ft.TemplateContextProcessorCallable] = defaultdict(
             list
         )
@@ -271,6 +275,25 @@ class Scaffold:
         return decorator
 
     @setupmethod
+    def websocket(self, rule: str, **options: t.Any) -> Callable[[F], F]:
+        """Register the decorated view, ``def`` or ``async def``, for WebSockets at a URL rule. ::
+
+            @app.websocket("/echo")
+            async def echo():
+                async for message in websocket:
+                    await websocket.send(message)
+
+        Options are those of `add_url_rule`. The view accepts with `WebSocket.accept`, or by its
+        first message; what it returns or raises before that is the HTTP response that refuses.
+        """
+
+        def decorator(f: F) -> F:
+            self.add_url_rule(rule, view_func=f, websocket=True, **options)
+            return f
+
+        return decorator
+
+    @setupmethod
     def add_url_rule(
         self,
         rule: str,
@@ -310,6 +333,27 @@ class Scaffold:
     def teardown_request(self, f: T_teardown) -> T_teardown:
         """Call ``f(exc)`` when the request's context ends, with the unhandled exception or None."""
         self.teardown_request_funcs.setdefault(None, []).append(f)
+        return f
+
+    @setupmethod
+    def before_websocket(self, f: T_before_request) -> T_before_request:
+        """Call ``f()`` before each WebSocket's view; what it returns, unless None, refuses it."""
+        self.before_websocket_funcs.setdefault(None, []).append(f)
+        return f
+
+    @setupmethod
+    def after_websocket(self, f: T_after_websocket) -> T_after_websocket:
+        """Call ``f(response)`` after each WebSocket's view, and return the response.
+
+        It is the response that refuses the WebSocket, or None where it was accepted.
+        """
+        self.after_websocket_funcs.setdefault(None, []).append(f)
+        return f
+
+    @setupmethod
+    def teardown_websocket(self, f: T_teardown) -> T_teardown:
+        """Call ``f(exc)`` when a WebSocket's context ends, with the exception or None."""
+        self.teardown_websocket_funcs.setdefault(None, []).append(f)
         return f
 
     @setupmethod

@@ -69,6 +69,24 @@ request_tearing_down: NamedSignal = _walked(
 got_request_exception: NamedSignal = _walked(
     "got-request-exception", "No handler took an exception of a request. Value: exception."
 )
+websocket_started: NamedSignal = _walked(
+    "websocket-started", "A WebSocket's context is active and its hooks have not run yet."
+)
+websocket_finished: NamedSignal = _walked(
+    "websocket-finished", "A WebSocket has ended. Value: response, which refused it, or None."
+)
+websocket_tearing_down: NamedSignal = _walked(
+    "websocket-tearing-down", "A WebSocket's context ends. Value: exc, or None."
+)
+websocket_received: NamedSignal = _walked(
+    "websocket-received", "A message has come. Value: message, a str or bytes."
+)
+websocket_sent: NamedSignal = _walked(
+    "websocket-sent", "A message was sent. Value: message, a str or bytes."
+)
+got_websocket_exception: NamedSignal = _walked(
+    "got-websocket-exception", "No handler took an exception of a WebSocket. Value: exception."
+)
 appcontext_tearing_down: NamedSignal = _walked(
     "appcontext-tearing-down", "An application context ends. Value: exc, or None."
 )

@@ -19,24 +19,29 @@ from .wakeups import GRACE, Interruptible, here, until
 
 if t.TYPE_CHECKING:
     from .ctx import AppContext
-    from .typing import Scope
     from .wrappers import Response
 
 BUFFER = 16
 """Chunks that a plain iterable may be ahead of the client."""
 
 
-class OpenStreams(set[Interruptible]):
-    """The streams that an app is sending, to be broken off when the server ends."""
+class OpenConnections(set[Interruptible]):
+    """What an app is sending streams through, and its WebSockets, for when the server ends."""
 
     async def end_all(self, app: t.Any) -> None:
-        """Give the streams of this loop ``STREAM_SHUTDOWN_TIMEOUT`` seconds, then end them.
+        """Have those of this loop end, within ``STREAM_SHUTDOWN_TIMEOUT``, or break them off.
 
         What is broken off stays visibly incomplete; generators are closed.
         """
-        loop = here()
+        from anyio import create_task_group, move_on_after
+
+        loop, seconds = here(), app.config["STREAM_SHUTDOWN_TIMEOUT"]
         here_open = [block for block in self if block.loop is loop]
-        await until(lambda: self.isdisjoint(here_open), app.config["STREAM_SHUTDOWN_TIMEOUT"])
+        with move_on_after(seconds):
+            async with create_task_group() as tasks:
+                for block in here_open:
+                    tasks.start_soon(block.go_away)
+                await until(lambda: self.isdisjoint(here_open), seconds)
         for block in self.intersection(here_open):
             block.interrupt()
 
@@ -174,7 +179,7 @@ class Watch:
             await self._wait()
 
     async def _wait(self) -> None:
-        while (await self._receive())["type"] != "http.disconnect":
+        while (await self._receive())["type"][-11:] != ".disconnect":
             pass
         self._tell()
 
@@ -351,59 +356,3 @@ async def _end(ctx: AppContext, response: Response, chunks: t.Any, is_async: boo
     await chunks.aclose()
     if is_async:
         await response._close(ctx)
-
-
-class ASGIBody:
-    """An ASGI application that a view returned, and that makes the response's body."""
-
-    def __init__(self, app: t.Any) -> None:
-        self.app = app
-
-    async def send(self, response: Response, ctx: AppContext, send: t.Any) -> None:
-        """Run it for the context's request; what hooks added to the response is sent with it."""
-        request = ctx.request
-        data = b"" if request._body.complete else None
-        if request._body.loaded is not None:
-            data = request._body.loaded
-        added = [
-            (name.lower().encode("latin-1"), value.encode("latin-1"))
-            for name, value in response.headers
-            if name.lower() not in ("content-type", "content-length")
-        ]
-
-        async def receive() -> t.Any:
-            nonlocal data
-            if data is None:
-                return await request._receive()
-            body, data = data, None
-            return {"type": "http.request", "body": body, "more_body": False}
-
-        async def send_on(message: t.Any) -> None:
-            if message["type"] == "http.response.start" and added:
-                message = {**message, "headers": [*message.get("headers", ()), *added]}
-            await send(message)
-
-        await self.app(request.scope, receive, send_on)
-
-    async def collect(self, response: Response, ctx: AppContext, scope: Scope) -> None:
-        """Run it to its end, for a server that is not ASGI, and fill the response."""
-        ctx.request.scope, pieces = scope, list[bytes]()
-        ctx.request._receive = _nothing_more
-
-        async def send(message: t.Any) -> None:
-            if message["type"] == "http.response.start":
-                pairs = message.get("headers", ())
-                response.status_code = message["status"]
-                response.headers.clear()
-                response.headers.extend(
-                    (k.decode("latin-1"), v.decode("latin-1")) for k, v in pairs
-                )
-            else:
-                pieces.append(message.get("body", b""))
-
-        await self.send(response, ctx, send)
-        response.response = [b"".join(pieces)]
-
-
-async def _nothing_more() -> dict[str, t.Any]:
-    return {"type": "http.disconnect"}

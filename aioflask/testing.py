@@ -45,9 +45,13 @@ if t.TYPE_CHECKING:
     from .faults import slow as slow
     from .sessions import SessionMixin
     from .typing import ASGIApplication
+    from .websocket_client import WebSocketClosed as WebSocketClosed
+    from .websocket_client import WebSocketRefused as WebSocketRefused
+    from .websocket_client import WebSocketSession as WebSocketSession
 
 _LATER = {
     "async_client": ("ASGITransport", "AsyncClient"),
+    "websocket_client": ("WebSocketClosed", "WebSocketRefused", "WebSocketSession"),
     "faults": ("chunked", "cut_off", "leave_after", "slow"),
 }
 _MODES = ("", "wsgi", "loop", "hop")

@@ -69,6 +69,8 @@ AfterRequestCallable = (
 )
 #: The same for any class, which a hook may narrow; one that returns nothing is refused.
 AnyAfterRequestCallable = Callable[[t.Any], Response] | Callable[[t.Any], Awaitable[Response]]
+#: A WebSocket's after hook, ``f(response)``, given and returning None where it was accepted.
+AfterWebSocketCallable = Callable[[t.Any], t.Any]
 #: Kept for Flask's sake: nothing takes such a function any more.
 BeforeFirstRequestCallable = Callable[[], None] | Callable[[], Awaitable[None]]
 #: A before hook, ``f()``; what it returns, unless None, is the response.

@@ -243,6 +243,9 @@ class Interruptible:
             self._scope.__enter__()
         return self
 
+    async def go_away(self) -> None:
+        """Say goodbye, where there is a way to, before the block is broken off."""
+
     def interrupt(self) -> None:
         """Break the block off, once; called on its loop."""
         if not self.interrupted:

@@ -48,10 +48,7 @@ from .signals import (
     appcontext_popped,
     appcontext_pushed,
     appcontext_tearing_down,
-    got_request_exception,
-    request_finished,
     request_started,
-    request_tearing_down,
 )
 from .wrappers import Response
 
@@ -136,8 +133,8 @@ async def _handle(
 # --- before the dispatch --------------------------------------------------------------------------
 
 
-def match(ctx: AppContext, scope: t.Any) -> Plan:
-    """Match the URL of a request that came by ASGI; return its endpoint's plan, or its mount."""
+def match(ctx: AppContext, scope: t.Any, kind: type[Plan] = Plan) -> Plan:
+    """Match the URL of a connection by ASGI; return its endpoint's plan, or its mount."""
     app, request = ctx.app, ctx._request
     url_map = app.url_map
     found = None
@@ -153,7 +150,8 @@ def match(ctx: AppContext, scope: t.Any) -> Plan:
             or request.trusted_hosts is not None
         )
     ):
-        found = (url_map._router or url_map.router).match(request.method, scope["path"])
+        method = kind.method or request.method
+        found = (url_map._router or url_map.router).match(method, scope["path"])
     if found is not None:
         request.url_rule, request.view_args = found
     else:
@@ -161,7 +159,7 @@ def match(ctx: AppContext, scope: t.Any) -> Plan:
     if app._mounts and (mount := mounts.find(ctx)) is not None:
         ctx.plan = mount
         return t.cast(Plan, mount)
-    plan = ctx.plan = plan_for(app, request)
+    plan = ctx.plan = plan_for(app, request, kind)
     return plan
 
 
@@ -357,14 +355,7 @@ async def handle_http_exception(ctx: AppContext, e: HTTPException) -> t.Any:
 async def handle_exception(ctx: AppContext, e: Exception) -> Response:
     """Log what nobody handled, and make a 500 of it; or raise it where errors propagate."""
     app = ctx.app
-    if got_request_exception.receivers:
-        await _send(ctx, got_request_exception, exception=e)
-    propagate = app.config["PROPAGATE_EXCEPTIONS"]
-    if propagate is None:
-        propagate = app.testing or app.debug
-    if propagate:
-        raise e
-    app.log_exception((type(e), e, e.__traceback__))
+    await report_exception(ctx, e)
     rv: t.Any = InternalServerError(original_exception=e)
     handler = app._find_error_handler(rv, ctx.request.blueprints)
     if handler is not None:
@@ -372,6 +363,20 @@ async def handle_exception(ctx: AppContext, e: Exception) -> Response:
     if "finalize_request" in ctx.plan.replaced:
         return t.cast("Response", await _replacement(ctx, "finalize_request", rv, True))
     return await finalize_request(ctx, rv, from_error_handler=True)
+
+
+async def report_exception(ctx: AppContext, e: Exception) -> None:
+    """Signal and log what nobody handled; or raise it where errors propagate."""
+    app = ctx.app
+    failed = (ctx.plan or _planned(ctx)).failed
+    if failed.receivers:
+        await _send(ctx, failed, exception=e)
+    propagate = app.config["PROPAGATE_EXCEPTIONS"]
+    if propagate is None:
+        propagate = app.testing or app.debug
+    if propagate:
+        raise e
+    app.log_exception((type(e), e, e.__traceback__))
 
 
 # --- the response ---------------------------------------------------------------------------------
@@ -403,8 +408,8 @@ async def finalize_request(
             or (b"cookie" in ctx._request._raw and _concerns_session(ctx))
         ):
             response = await process_response(ctx, response)
-        if request_finished.receivers:
-            await _send(ctx, request_finished, response=response)
+        if plan.finished.receivers:
+            await _send(ctx, plan.finished, response=response)
     except Exception:
         if not from_error_handler:
             raise
@@ -495,7 +500,9 @@ async def teardown(ctx: AppContext, exc: BaseException | None) -> None:
 
 def _close(request: t.Any) -> None:
     own = request.__dict__
-    if "files" in own or type(request).close is not BaseRequest.close:
+    if request.is_websocket:  # Its `close()` is another one, and it has no files.
+        pass
+    elif "files" in own or type(request).close is not BaseRequest.close:
         request.close()
     if "environ" in own:
         own["environ"]["werkzeug.request"] = None  # COMPAT: else the two keep each other alive.
@@ -525,8 +532,8 @@ def _raise_all(errors: list[BaseException]) -> None:
 
 async def do_teardown_request(ctx: AppContext, exc: BaseException | None) -> None:
     """Run the request's teardown functions, the innermost blueprint's first."""
-    groups = (ctx.plan or _planned(ctx)).teardown_request
-    await _tear_down(ctx, groups, request_tearing_down, exc)
+    plan = ctx.plan or _planned(ctx)
+    await _tear_down(ctx, plan.teardown_request, plan.tearing_down, exc)
 
 
 async def do_teardown_appcontext(ctx: AppContext, exc: BaseException | None) -> None:

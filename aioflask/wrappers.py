@@ -36,7 +36,6 @@ from .concurrency import hop, on_loop
 from .globals import _cv_app, current_app
 from .headers import HeadersOnDemand, RequestHeaders, field_name, field_names
 from .lazy import lazy
-from .streams import ASGIBody as ASGIBody
 from .streams import Watch, send_stream
 from .wakeups import Event
 
@@ -87,6 +86,8 @@ class Request(_WerkzeugRequest):
     routing_exception: HTTPException | None = None
     """The exception that the view's place takes if no rule matched: a 404, 405 or a redirect."""
 
+    is_websocket: bool = False
+    """Whether it is a WebSocket's handshake; see `aioflask.WebSocket`."""
     scope: Scope | None = None
     """The ASGI scope, or None for a request that came by WSGI."""
     _scope: Scope
@@ -712,7 +713,7 @@ class Response(_WerkzeugResponse):
 
     async def _send_any(self, ctx: AppContext, send: t.Any) -> None:
         """Send whatever the response is made of: a list, a stream of either colour, or ASGI."""
-        if type(self.response) is ASGIBody:
+        if getattr(self.response, "is_asgi", False):
             await self.response.send(self, ctx, send)
             await hop(ctx, self.close)
             return

@@ -17,12 +17,12 @@ from werkzeug import exceptions
 
 from . import mounts, walk
 from .asgiapp import NO_WEBSOCKETS, ASGIApp, asks_for_websocket
+from .asgibody import ASGIBody
 from .concurrency import Crossing, _thread, async_to_sync, background_loop, on_loop, step_in
 from .environ import scope_from_environ
 from .mounts import Mount
 from .plan import plan_for
 from .streams import as_bytes
-from .wrappers import ASGIBody
 from .wsgiapp import WSGIApp
 
 if t.TYPE_CHECKING:

@@ -42,7 +42,8 @@ def test_the_default_configuration_is_flasks_and_keys_of_ours(app: aioflask.Flas
     assert app.config["WORKER_QUEUE"] == 1_000
     assert app.config["MAX_BODY_MEMORY"] == 16 * 1024 * 1024
     assert app.config["STARTUP_TIMEOUT"] == 60
-    assert len(app.config) == 37
+    assert app.config["WEBSOCKET_THREADS"] == 100
+    assert len(app.config) == 40
 
 
 def test_attributes_are_views_of_the_configuration(app: aioflask.Flask) -> None:

@@ -126,8 +126,8 @@ async def test_a_websocket_below_the_prefix_is_handed_over() -> None:
 
     app = Flask(__name__)
     app.mount("/ws", raw)
-    await app({"type": "websocket", "path": "/ws/a"}, receive, send)
-    await app({"type": "websocket", "path": "/other"}, receive, send)
+    await app({"type": "websocket", "path": "/ws/a", "headers": []}, receive, send)
+    await app({"type": "websocket", "path": "/other", "headers": []}, receive, send)
     assert (scopes[0]["root_path"], scopes[1]) == ("/ws", "websocket.close")
 
 

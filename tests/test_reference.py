@@ -43,9 +43,9 @@ MADE: dict[str, Callable[[Any], Any]] = {
 # Public names of these modules that are no part of the API: others of our modules use them.
 INTERNAL = {
     "config": {"DEFAULTS"},
-    "debughelpers": {"did_you_mean"},
+    "debughelpers": {"did_you_mean", "explain_mismatch"},
     "json.provider": {"orjson"},
-    "wrappers": set("ASGIBody Chunk RequestHeaders ResponseHeaders Scope State".split()),
+    "wrappers": set("Chunk RequestHeaders ResponseHeaders Scope State".split()),
 }
 
 

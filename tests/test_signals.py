@@ -46,11 +46,17 @@ def test_the_names_are_flasks_and_ours() -> None:
         "before-render-template",
         "got-background-exception",
         "got-request-exception",
+        "got-websocket-exception",
         "message-flashed",
         "request-finished",
         "request-started",
         "request-tearing-down",
         "template-rendered",
+        "websocket-finished",
+        "websocket-received",
+        "websocket-sent",
+        "websocket-started",
+        "websocket-tearing-down",
     ]
 
 

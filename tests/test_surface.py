@@ -86,7 +86,8 @@ def test_the_default_configuration_is_flasks_and_settings_more() -> None:
     added = ours.keys() - FLASK["config"].keys()
     assert added == set(
         "WORKER_THREADS WORKER_QUEUE MAX_BODY_MEMORY STARTUP_TIMEOUT SHUTDOWN_TIMEOUT"
-        " STREAM_SHUTDOWN_TIMEOUT BACKGROUND_TASK_SHUTDOWN_TIMEOUT MAX_BACKGROUND_TASKS".split()
+        " STREAM_SHUTDOWN_TIMEOUT BACKGROUND_TASK_SHUTDOWN_TIMEOUT MAX_BACKGROUND_TASKS"
+        " WEBSOCKET_ORIGINS MAX_WEBSOCKET_MESSAGE WEBSOCKET_THREADS".split()
     )
 
 
