@@ -75,6 +75,7 @@ __all__ = [
     "Flask", "Blueprint", "Config",
     "WebSocket", "WebSocketDisconnect", "BadMessage", "websocket",
     "Request", "Response", "make_response", "jsonify", "json",
+    "EventSourceResponse", "ServerSentEvent",
     "abort", "redirect", "url_for", "send_file", "send_from_directory", "stream_with_context",
     "current_app", "g", "request", "session", "flash", "get_flashed_messages",
     "has_app_context", "has_request_context", "has_websocket_context",
@@ -94,6 +95,7 @@ __all__ = [
 
 if t.TYPE_CHECKING:
     from .asgiapp import ASGIApp
+    from .sse import EventSourceResponse, ServerSentEvent
     from .websockets import (
         BadMessage,
         WebSocket,
@@ -108,6 +110,8 @@ else:
         "WSGIApp": "aioflask.wsgiapp",
         "cli": "aioflask.cli",
         "BadMessage": "aioflask.websockets",
+        "EventSourceResponse": "aioflask.sse",
+        "ServerSentEvent": "aioflask.sse",
         "WebSocket": "aioflask.websockets",
         "WebSocketDisconnect": "aioflask.websockets",
         "copy_current_websocket_context": "aioflask.websockets",

@@ -25,6 +25,7 @@ except ModuleNotFoundError as _error:
         name="httpx",
     ) from _error
 
+from .sse_client import EventSource
 from .websocket_client import WebSocketSession
 
 if t.TYPE_CHECKING:
@@ -227,6 +228,35 @@ class AsyncClient(httpx.AsyncClient):
         """
         request = self.build_request("GET", url, headers=headers, params=params)
         return WebSocketSession(self, self._own_transport(), request, list(subprotocols))
+
+    @contextlib.asynccontextmanager
+    async def sse(
+        self, url: str, *, last_event_id: str | None = None, **kwargs: t.Any
+    ) -> t.AsyncIterator[EventSource]:
+        """Read server-sent events; further arguments are those of ``client.stream()``. ::
+
+            async with client.sse("/events") as events:
+                async for event in events:
+                    print(event.event, event.data, event.id)
+
+        :raises ValueError: for a response that is no stream of events.
+        """
+        headers = httpx.Headers(kwargs.pop("headers", None))
+        headers.setdefault("Accept", "text/event-stream")
+        if last_event_id is not None:
+            headers["Last-Event-ID"] = last_event_id
+        method = kwargs.pop("method", "GET")
+        async with self.stream(method, url, headers=headers, **kwargs) as response:
+            kind = response.headers.get("Content-Type", "")
+            if response.status_code != 200 or not kind.startswith("text/event-stream"):
+                text = (await response.aread()).decode("utf-8", "replace")
+                raise ValueError(
+                    f"{method} {url} was answered with {response.status_code} and {kind!r}, which"
+                    f" is no stream of events: {text[:200]}"
+                )
+            events = EventSource(response)
+            async with contextlib.aclosing(events._events):
+                yield events
 
     def _own_transport(self) -> ASGITransport:
         transport = self._transport

@@ -519,13 +519,10 @@ def find_package(import_name: str) -> tuple[str | None, str]:
     return parent, path
 
 
-WAYS = ("finish", "cancel", "notify")
-
-
 def take_options(rule: str, options: dict[str, t.Any]) -> dict[str, t.Any]:
     """Take out of a rule's options those that Werkzeug's `Rule` does not know."""
     way = options.pop("on_disconnect", None)
-    if way is not None and way not in WAYS:
+    if way is not None and way not in ("finish", "cancel", "notify"):
         raise ValueError(
             f"The rule {rule!r} was given on_disconnect={way!r}. It is 'finish' (the view runs to"
             " its end, as in Flask), 'cancel' or 'notify'."

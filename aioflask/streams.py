@@ -307,19 +307,22 @@ async def send_stream(
     except StreamsFull:
         await response._close(ctx)
         raise
-    request, is_open = ctx.request, ctx.app._open
-    client = Client(request._receive, send, block := Interruptible())
+    request, is_open, around = ctx.request, ctx.app._open, response._around
+    send, block = (send, Interruptible()) if around is None else around.begin(send)
+    client = Client(request._receive, send, block)
     if request._body.complete:
         client.watch()
     is_open.add(block)
     is_async = hasattr(body, "__aiter__")
-    complete, failure = False, None
+    complete, failure = block.is_whole, None
     try:
         async with block:
             await _send_chunks(chunks, is_async, client, start)
             complete = True
     except BaseException as error:
         failure = error
+    if around is not None:
+        around.end()
     is_open.discard(block)
     client.forget()
     if failure is None or isinstance(failure, Exception):

@@ -44,6 +44,8 @@ if t.TYPE_CHECKING:
     from .faults import leave_after as leave_after
     from .faults import slow as slow
     from .sessions import SessionMixin
+    from .sse_client import EventSource as EventSource
+    from .sse_client import ReceivedEvent as ReceivedEvent
     from .typing import ASGIApplication
     from .websocket_client import WebSocketClosed as WebSocketClosed
     from .websocket_client import WebSocketRefused as WebSocketRefused
@@ -52,6 +54,7 @@ if t.TYPE_CHECKING:
 _LATER = {
     "async_client": ("ASGITransport", "AsyncClient"),
     "websocket_client": ("WebSocketClosed", "WebSocketRefused", "WebSocketSession"),
+    "sse_client": ("EventSource", "ReceivedEvent"),
     "faults": ("chunked", "cut_off", "leave_after", "slow"),
 }
 _MODES = ("", "wsgi", "loop", "hop")

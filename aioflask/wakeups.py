@@ -227,6 +227,9 @@ class Interruptible:
 
     __slots__ = ("_again", "_cancels", "_scope", "_task", "interrupted", "loop")
 
+    is_whole = False
+    """Whether what was done in the block may end anywhere."""
+
     def __init__(self) -> None:
         self.interrupted: bool = False
         self._cancels = 0

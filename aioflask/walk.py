@@ -500,9 +500,9 @@ async def teardown(ctx: AppContext, exc: BaseException | None) -> None:
 
 def _close(request: t.Any) -> None:
     own = request.__dict__
-    if request.is_websocket:  # Its `close()` is another one, and it has no files.
-        pass
-    elif "files" in own or type(request).close is not BaseRequest.close:
+    # A WebSocket's `close()` is another one, and it has no files.
+    replaced = type(request).close is not BaseRequest.close and not request.is_websocket
+    if "files" in own or replaced:
         request.close()
     if "environ" in own:
         own["environ"]["werkzeug.request"] = None  # COMPAT: else the two keep each other alive.

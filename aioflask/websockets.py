@@ -16,6 +16,7 @@ from functools import partial
 from werkzeug.exceptions import Forbidden, HTTPException
 
 from . import walk
+from .aside import Aside
 from .concurrency import (
     Crossing,
     InContext,
@@ -325,19 +326,14 @@ class _Early:
         self.message: t.Any = None
         self._receive = receive
         self._home = home_here()
-        self._block: Interruptible | None = None
         self._waiter: t.Any = None
-        self._stopped = False
-        self._home.spawn(self._wait, copy_context())
+        self._aside = Aside(self._wait)
 
     async def _wait(self) -> None:
-        if self._stopped:
-            return
-        async with Interruptible() as self._block:
-            try:
-                self.message = await self._receive()
-            except Exception:
-                self.message = {"type": "websocket.disconnect"}
+        try:
+            self.message = await self._receive()
+        except Exception:
+            self.message = {"type": "websocket.disconnect"}
         if self._waiter is not None:
             self._home.post(self._waiter, None)
 
@@ -350,9 +346,7 @@ class _Early:
 
     def stop(self) -> None:
         """Listen no longer."""
-        self._stopped = True
-        if self._block is not None:
-            self._block.interrupt()
+        self._aside.stop()
 
 
 def _text(data: t.Any) -> str:

@@ -578,6 +578,8 @@ class Response(_WerkzeugResponse):
     autocorrect_location_header = False
 
     _plain: bytes | None = None
+    _around: t.Any = None
+    """What is done while a stream of events is sent; see `sse`."""
     _type = "text/html; charset=utf-8"
     _status_code = 200
     direct_passthrough = False

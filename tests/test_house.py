@@ -35,8 +35,8 @@ FLOORS = [
     "ctx urls sessions helpers templating views logging responses shutdown",
     "scaffold blueprints plan calls mounts walk connections app",
     "multipart asgibody disconnects environ exchange wsgiapp asgiapp doors wsgi tasks lifespan"
-    " websockets sse middleware debughelpers websocket_client async_client faults debug reloader"
-    " serving finder cli testing typed socketio doctor as_flask",
+    " aside websockets sse middleware debughelpers websocket_client sse_client async_client"
+    " faults debug reloader serving finder cli testing typed socketio doctor as_flask",
 ]
 CORE = {name for floor in FLOORS[:4] for name in floor.split()}
 LINE = [*" ".join(FLOORS[:4]).split(), "", *FLOORS[4].split(), "__main__"]
