@@ -48,7 +48,7 @@ from .scaffold import (
     take_options,
 )
 from .sessions import SecureCookieSessionInterface, SessionInterface
-from .streams import OpenConnections, StreamsFull
+from .streams import StreamsFull
 from .wakeups import Event, here
 from .wrappers import Request, Response
 
@@ -62,6 +62,7 @@ if t.TYPE_CHECKING:
     from .concurrency import Pool
     from .tasks import Task
     from .testing import AsyncClient, FlaskClient, FlaskCliRunner
+    from .wakeups import Interruptible
     from .websockets import WebSocket
 
 T_shell = t.TypeVar("T_shell", bound=ft.ShellContextProcessorCallable)
@@ -152,7 +153,7 @@ class Flask(Scaffold):
         self._mounts: list[Mount] = []  # the longest prefix first
         self._pools: list[Pool] = []  # the worker threads, a pool for each loop and purpose
         self._tasks: set[Task] = set()
-        self._open: OpenConnections = OpenConnections()
+        self._open: set[Interruptible] = set()  # streams and WebSockets
         self._state: dict[str, t.Any] = {}  # what the lifespan keeps for requests
         self.shutdown_event: Event = Event()
         if self.has_static_folder:
@@ -607,6 +608,8 @@ class Flask(Scaffold):
                 _cv_app.reset(token)
             if ctx._context is not None:  # What streams must not see the request by chance.
                 ctx._context.run(_cv_app.set, t.cast(AppContext, ctx._outer))
+                if ctx._ending:  # A stream, which may be long, holds up no plain function.
+                    ctx.leave_lane()
             try:
                 await response.send_asgi(ctx, send)
             except StreamsFull as error:

@@ -1,9 +1,11 @@
-"""A task beside the one that handles a connection."""
+"""Tasks beside the one that handles a connection, and waiting for them."""
 
 from __future__ import annotations
 
 import typing as t
 from contextvars import copy_context
+
+import anyio
 
 from .wakeups import Interruptible, home_here
 
@@ -27,3 +29,10 @@ class Aside:
         self._is_stopped = True
         if self._block is not None:
             self._block.interrupt()
+
+
+async def until(condition: t.Callable[[], t.Any], seconds: float) -> None:
+    """Wait a bounded time for something that tells nobody when it happens."""
+    with anyio.move_on_after(seconds):
+        while not condition():  # noqa: ASYNC110 - at a server's end a hundredth second is soon
+            await anyio.sleep(0.01)

@@ -13,6 +13,7 @@ from contextvars import copy_context
 import anyio
 
 from . import calls, shutdown, tasks, walk
+from .aside import until
 from .concurrency import hop
 from .ctx import AppContext
 from .exchange import Lifespan
@@ -121,7 +122,7 @@ class Serving:
         await self._start_all(ctx)
         self._started.set()
         await app.shutdown_event.wait()
-        await app._open.end_all(app)
+        await _end_connections(app)
         await self._stopping.wait()
         self._step = "background tasks"
         await tasks.wait_for_all(app)
@@ -198,6 +199,22 @@ class Serving:
         self.app._served = ()
         if broken_off is not None:
             raise broken_off
+
+
+async def _end_connections(app: Flask) -> None:
+    """Have the app's streams and WebSockets end, within ``STREAM_SHUTDOWN_TIMEOUT``.
+
+    What has not is broken off: it stays visibly incomplete, and generators are closed.
+    """
+    loop, seconds = here(), app.config["STREAM_SHUTDOWN_TIMEOUT"]
+    here_open = [block for block in app._open if block.loop is loop]
+    with anyio.move_on_after(seconds):
+        async with anyio.create_task_group() as tasks:
+            for block in here_open:
+                tasks.start_soon(block.go_away)
+            await until(lambda: app._open.isdisjoint(here_open), seconds)
+    for block in app._open.intersection(here_open):
+        block.interrupt()
 
 
 def _name(func: t.Callable[..., t.Any]) -> str:

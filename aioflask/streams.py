@@ -15,7 +15,7 @@ from collections import deque
 from contextvars import Context, copy_context
 
 from .concurrency import Crossing, InContext, Job, PoolFull, _shielded, pool_of
-from .wakeups import GRACE, Interruptible, here, until
+from .wakeups import GRACE, Interruptible
 
 if t.TYPE_CHECKING:
     from .ctx import AppContext
@@ -23,27 +23,6 @@ if t.TYPE_CHECKING:
 
 BUFFER = 16
 """Chunks that a plain iterable may be ahead of the client."""
-
-
-class OpenConnections(set[Interruptible]):
-    """What an app is sending streams through, and its WebSockets, for when the server ends."""
-
-    async def end_all(self, app: t.Any) -> None:
-        """Have those of this loop end, within ``STREAM_SHUTDOWN_TIMEOUT``, or break them off.
-
-        What is broken off stays visibly incomplete; generators are closed.
-        """
-        from anyio import create_task_group, move_on_after
-
-        loop, seconds = here(), app.config["STREAM_SHUTDOWN_TIMEOUT"]
-        here_open = [block for block in self if block.loop is loop]
-        with move_on_after(seconds):
-            async with create_task_group() as tasks:
-                for block in here_open:
-                    tasks.start_soon(block.go_away)
-                await until(lambda: self.isdisjoint(here_open), seconds)
-        for block in self.intersection(here_open):
-            block.interrupt()
 
 
 class StreamsFull(PoolFull):

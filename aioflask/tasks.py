@@ -8,6 +8,7 @@ from functools import partial
 
 from werkzeug.exceptions import ServiceUnavailable
 
+from .aside import until
 from .concurrency import (
     _home_of,
     background_loop,
@@ -19,7 +20,7 @@ from .concurrency import (
 from .ctx import AppContext
 from .globals import _cv_app
 from .signals import got_background_exception
-from .wakeups import Interruptible, here, home_here, until
+from .wakeups import Interruptible, here, home_here
 
 if t.TYPE_CHECKING:
     from .app import Flask

@@ -164,15 +164,6 @@ def home_here() -> AsyncioHome | TrioHome:
     return AsyncioHome(loop) if loop is not None else TrioHome(here())
 
 
-async def until(condition: t.Callable[[], t.Any], seconds: float) -> None:
-    """Wait a bounded time for something that tells nobody when it happens."""
-    import anyio
-
-    with anyio.move_on_after(seconds):
-        while not condition():  # noqa: ASYNC110 - at a server's end a hundredth second is soon
-            await anyio.sleep(0.01)
-
-
 class Event:
     """As `asyncio.Event`, but it may be set from any thread and waited for on any loop."""
 

@@ -770,7 +770,7 @@ class Response(_WerkzeugResponse):
         """Close a response that no thread has closed; what it calls may block."""
         if hasattr(self.response, "aclose"):
             await self.response.aclose()
-        if self.__dict__.get("_on_close") or not self.is_sequence:
+        if self.__dict__.get("_on_close") or hasattr(self.response, "close"):
             await hop(ctx, self.close)
 
 

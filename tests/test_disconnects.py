@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -261,6 +262,29 @@ async def test_a_reader_that_never_reads_holds_the_stream_back(app: Flask) -> No
             await anyio.sleep(0.1)
             assert len(made) < 20
         await eventually(closed, "closed")
+
+
+async def test_open_streams_hold_no_thread_of_plain_hooks(app: Flask) -> None:
+    app.config.update(WORKER_THREADS=1, WORKER_QUEUE=1)
+    threads: list[str] = []
+
+    @app.before_request
+    def before() -> None:
+        threads.append(threading.current_thread().name)
+
+    @app.get("/")
+    async def index() -> Any:
+        async def chunks() -> AsyncIterator[bytes]:
+            yield b"first"
+            await anyio.sleep(20)
+
+        return chunks()
+
+    async with app.async_client() as client, contextlib.AsyncExitStack() as stack:
+        for _ in range(6):
+            response = await stack.enter_async_context(client.stream("GET", "/"))
+            assert response.status_code == 200
+    assert len(threads) == 6 and len(set(threads)) == 1
 
 
 async def test_an_error_in_the_middle_leaves_the_response_incomplete(app: Flask) -> None:

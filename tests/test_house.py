@@ -34,8 +34,8 @@ FLOORS = [
     "body streams headers wrappers routing",
     "ctx urls sessions helpers templating views logging responses shutdown",
     "scaffold blueprints plan calls mounts walk connections app",
-    "multipart asgibody disconnects environ exchange wsgiapp asgiapp doors wsgi tasks lifespan"
-    " aside websockets sse middleware debughelpers websocket_client sse_client async_client"
+    "multipart asgibody disconnects environ exchange wsgiapp asgiapp doors wsgi aside tasks"
+    " lifespan websockets sse middleware debughelpers websocket_client sse_client async_client"
     " faults debug reloader serving finder cli testing typed socketio doctor as_flask",
 ]
 CORE = {name for floor in FLOORS[:4] for name in floor.split()}

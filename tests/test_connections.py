@@ -1,0 +1,135 @@
+"""What is left of connections that broke off, and of a server that was told to end; live."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.connections import OPEN, open_and_drop
+from tests.live import Server
+
+NUMBERS = {"ws": 40, "events": 20, "upload": 10}
+SERVERS = {
+    "uvicorn": "uvicorn tests.connections:app --port {port}",
+    "uvicorn-h11-wsproto": "uvicorn tests.connections:app --http h11 --ws wsproto --port {port}",
+    "aioflask": "aioflask --app tests.connections run --port {port}",
+    "hypercorn": "hypercorn --workers 0 asgi:tests.connections:app --bind 127.0.0.1:{port}",
+    "hypercorn-trio": (
+        "hypercorn --workers 0 --worker-class trio asgi:tests.connections:app"
+        " --bind 127.0.0.1:{port}"
+    ),
+    "granian": "granian --interface asgi tests.connections:app --port {port}",
+}
+
+
+class Served:
+    def __init__(self, folder: Path, name: str) -> None:
+        self.name = name
+        command = SERVERS[name]
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port: int = free.getsockname()[1]
+        self.folder = folder
+        self.server = Server(folder, "-m", *command.format(port=self.port).split())
+
+    def get(self, path: str) -> tuple[int, Any]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        try:
+            connection.request("GET", path, headers={"Connection": "close"})
+            response = connection.getresponse()
+            return response.status, json.loads(response.read())
+        finally:
+            connection.close()
+
+    def state(self) -> dict[str, Any]:
+        state: dict[str, Any] = self.server.until(lambda: self.get("/state"))[1]
+        return state
+
+    def settled(self, counts: dict[str, int], like: dict[str, Any]) -> dict[str, Any]:
+        """The state once these counts are reached, and tasks and files are as they were."""
+        found: dict[str, Any] = {}
+
+        def check() -> bool:
+            found.update(self.get("/state")[1])
+            same = all(found[key] <= like[key] for key in ("tasks", "threads", "files", "open"))
+            return same and found["counts"] == counts
+
+        try:
+            self.server.until(check)
+        except AssertionError as error:
+            raise AssertionError(f"{found}\nin place of {counts}\n{like}") from error
+        return found
+
+
+@pytest.fixture(params=SERVERS)
+def served(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Served]:
+    served = Served(tmp_path, request.param)
+    try:
+        yield served
+    finally:
+        served.server.stop()
+
+
+def expected(numbers: dict[str, int]) -> dict[str, int]:
+    ends = ("started", "ended", "torn down")
+    return {f"{kind} {end}": number for kind, number in numbers.items() for end in ends}
+
+
+def test_nothing_is_left_of_connections_that_broke_off(served: Served) -> None:
+    served.state()  # It is there.
+    # The first ones start what stays: threads, a connection's first import.
+    for kind in NUMBERS:
+        asyncio.run(open_and_drop(served.port, kind, 1))
+    served.server.until(lambda: served.get("/state")[1]["counts"].get("upload torn down"))
+    time.sleep(0.3)
+    before = served.state()
+    for kind, number in NUMBERS.items():
+        asyncio.run(open_and_drop(served.port, kind, number))
+    served.settled(expected({kind: number + 1 for kind, number in NUMBERS.items()}), before)
+    assert "Traceback" not in served.server.output, served.server.output
+
+
+async def hold(port: int, numbers: dict[str, int], opened: threading.Event) -> dict[str, bytes]:
+    """Keep connections open until the server ends them, and tell how the last of each ended."""
+    ends: dict[str, bytes] = {}
+    held = [
+        (kind, await OPEN[kind](port)) for kind, number in numbers.items() for _ in range(number)
+    ]
+    opened.set()
+    for kind, (reader, writer) in held:
+        ends[kind] = await asyncio.wait_for(reader.read(), 20)
+        writer.close()
+    return ends
+
+
+def test_a_server_that_is_told_to_end_does_with_streams_and_websockets_open(
+    served: Served,
+) -> None:
+    served.server.until(lambda: served.get("/state"))
+    numbers, opened = {"ws": 50, "events": 50}, threading.Event()
+    ends: dict[str, bytes] = {}
+    thread = threading.Thread(
+        target=lambda: ends.update(asyncio.run(hold(served.port, numbers, opened)))
+    )
+    thread.start()
+    assert opened.wait(20)
+    start = time.monotonic()
+    served.server.stop()
+    seconds = time.monotonic() - start
+    thread.join(20)
+    assert seconds < 5, f"{seconds} s\n{served.server.output}"
+    counts = json.loads((served.folder / "counts.json").read_text())
+    assert counts == expected(numbers)
+    assert ends["events"].endswith(b"0\r\n\r\n")  # A whole response, in chunks.
+    # A close frame. Granian may close the connection before that can be sent.
+    assert ends["ws"][:1] == b"\x88" or (served.name == "granian" and not ends["ws"])
+    assert "Traceback" not in served.server.output, served.server.output
