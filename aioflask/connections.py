@@ -24,11 +24,21 @@ async def connect(app: Flask, scope: Scope, receive: Receive, send: Send) -> Non
 
         await lifespan.serve(app, scope, receive, send)
     elif kind == "websocket":
-        from .websockets import serve
-
+        serve = _doors.get("websocket") or _open_websocket_door()
         await serve(app, scope, receive, send)
     else:
         raise ValueError(f"{app!r} was called with an ASGI scope of type {kind!r}.")
+
+
+_doors: dict[str, t.Any] = {}
+
+
+def _open_websocket_door() -> t.Any:
+    # PERF: an import costs 1 us, also where it has been done.
+    from .websockets import serve
+
+    _doors["websocket"] = serve
+    return serve
 
 
 async def decline(app: t.Any, scope: Scope, receive: Receive, send: Send) -> None:

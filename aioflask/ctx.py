@@ -28,6 +28,7 @@ if t.TYPE_CHECKING:
     from .app import Flask
     from .concurrency import Lane
     from .sessions import SessionMixin
+    from .websockets import WebSocket
     from .wrappers import Request
 
 P = t.ParamSpec("P")
@@ -112,6 +113,7 @@ class AppContext:
     _lane: Lane | None = None
     _loop: t.Any = None
     """The asyncio loop or trio token that serves the request, for threads of the user's."""
+    _websocket: WebSocket | None = None
     _handling: BaseException | None = None
     """The exception that nobody handled, while it is being answered."""
     _inline = False

@@ -60,7 +60,7 @@ def build_environ(scope: Scope) -> WSGIEnvironment:
     query = scope.get("query_string", b"").decode("latin-1")
     uri = raw_path.decode("latin-1") + ("?" + query if query else "")
     environ: WSGIEnvironment = {
-        "REQUEST_METHOD": scope["method"].upper(),
+        "REQUEST_METHOD": scope.get("method", "GET").upper(),
         "SCRIPT_NAME": root.encode("utf-8", "surrogateescape").decode("latin-1"),
         "PATH_INFO": _path_info(scope, root),
         "QUERY_STRING": query,

@@ -80,11 +80,11 @@ def _active_request() -> AppContext:
     return ctx
 
 
-def _active_websocket() -> AppContext:
+def _active_websocket() -> t.Any:
     ctx = _request_context()
     if ctx is None or not ctx.request.is_websocket:
         raise RuntimeError(_no_websocket_msg)
-    return ctx
+    return ctx.request
 
 
 # PERF: LocalProxy looks every attribute up through a chain of descriptors (0.6 us). The most used
@@ -132,10 +132,17 @@ class _WebSocketProxy(_Proxy):
     __slots__ = ()
 
     def __getattr__(self, name: str) -> t.Any:
+        return getattr(_active_websocket(), name)
+
+    def receive(self) -> t.Any:
         ctx = _cv_app.get(None)
-        if ctx is None or ctx._request is None or not ctx._request.is_websocket:
-            ctx = _active_websocket()
-        return getattr(ctx._request, name)
+        websocket: t.Any = ctx and ctx._websocket
+        return (websocket or _active_websocket()).receive()
+
+    def send(self, message: t.Any) -> t.Any:
+        ctx = _cv_app.get(None)
+        websocket: t.Any = ctx and ctx._websocket
+        return (websocket or _active_websocket()).send(message)
 
     def __aiter__(self) -> t.Any:
         return self.__getattr__("__aiter__")()
@@ -184,7 +191,7 @@ g: _AppCtxGlobals = t.cast("_AppCtxGlobals", _GlobalsProxy(lambda: _active().g))
 request: Request = t.cast("Request", _RequestProxy(lambda: _active_request().request))
 """The current :class:`~aioflask.Request`."""
 
-websocket: WebSocket = t.cast("WebSocket", _WebSocketProxy(lambda: _active_websocket().request))
+websocket: WebSocket = t.cast("WebSocket", _WebSocketProxy(_active_websocket))
 """The current :class:`~aioflask.WebSocket`."""
 
 session: SessionMixin = t.cast("SessionMixin", _SessionProxy(lambda: _active_request().session))

@@ -186,7 +186,8 @@ class Client:
         self.gone: bool = False
         self._send = send
         self._block = block
-        self._watch = Watch(receive, self._leave)
+        self.watch: Watch = Watch(receive, self._leave)
+        """Breaks the stream off when the client goes; to be started once the body is read."""
 
     def _leave(self) -> None:
         self.gone = True
@@ -199,14 +200,6 @@ class Client:
             await self._send(message)
         except OSError:
             self.gone = True
-
-    def watch(self) -> None:
-        """Have the stream broken off when the client goes; once the request's body is read."""
-        self._watch.start(WATCH_AFTER)
-
-    def forget(self) -> None:
-        """Stop watching."""
-        self._watch.stop()
 
 
 class AsyncStream:
@@ -290,7 +283,7 @@ async def send_stream(
     send, block = (send, Interruptible()) if around is None else around.begin(send)
     client = Client(request._receive, send, block)
     if request._body.complete:
-        client.watch()
+        client.watch.start(WATCH_AFTER)
     is_open.add(block)
     is_async = hasattr(body, "__aiter__")
     complete, failure = block.is_whole, None
@@ -303,7 +296,7 @@ async def send_stream(
     if around is not None:
         around.end()
     is_open.discard(block)
-    client.forget()
+    client.watch.stop()
     if failure is None or isinstance(failure, Exception):
         await _end(ctx, response, chunks, is_async)
     else:  # The task was cancelled. What the generator closes must not be.
@@ -327,11 +320,16 @@ async def _send_chunks(chunks: t.Any, is_async: bool, client: Client, start: t.A
     await client.send(start)
     if first:
         await client.send({**_PIECE, "body": first})
+    send = client._send  # PERF: what `client.send` does, without its call for each chunk.
     async for chunk in chunks:
         if client.gone:
             break
-        if data := as_bytes(chunk):
-            await client.send({**_PIECE, "body": data})
+        data = chunk if type(chunk) is bytes else as_bytes(chunk)
+        if data:
+            try:
+                await send({"type": "http.response.body", "body": data, "more_body": True})
+            except OSError:
+                client.gone = True
 
 
 async def _end(ctx: AppContext, response: Response, chunks: t.Any, is_async: bool) -> None:

@@ -43,7 +43,7 @@ from .signals import (
     websocket_tearing_down,
 )
 from .wakeups import Interruptible, here, home_here
-from .wrappers import Request
+from .wrappers import _NO_BODY, Request
 
 if t.TYPE_CHECKING:
     from blinker import NamedSignal
@@ -68,7 +68,10 @@ class WebSocketDisconnect(ConnectionError):
     def __init__(self, code: int = 1006, reason: str = "") -> None:
         self.code: int = code
         self.reason: str = reason
-        super().__init__(f"The WebSocket was closed with {code}{reason and f' ({reason})'}.")
+        super().__init__(code, reason)
+
+    def __str__(self) -> str:
+        return f"The WebSocket was closed with {self.code}{self.reason and f' ({self.reason})'}."
 
 
 class BadMessage(ValueError):
@@ -87,9 +90,12 @@ class WebSocket(Request):
     """
 
     is_websocket = True
+    method = "GET"
     _state = _CONNECTING
     _ctx: t.Any
     _send: t.Any
+    _next: t.Any
+    """What the next message is awaited from."""
     _early: _Early | None = None
     _sent_in_a_row = 0
     _is_silent = False
@@ -99,6 +105,17 @@ class WebSocket(Request):
     close_reason: str = ""
     _small: int = sys.maxsize
     """A length that no message of which is over the limit."""
+
+    @classmethod
+    def from_scope(cls, scope: Scope, receive: t.Any = None) -> t.Self:
+        """Make one from an ASGI WebSocket scope; see `Request.from_scope`."""
+        if cls.__init__ is not Request.__init__:
+            return super().from_scope({**scope, "method": "GET"}, receive)
+        self = cls.__new__(cls)  # PERF: a handshake has neither a body nor a method to look for.
+        self.scope = self._scope = scope
+        self._raw = dict(scope["headers"])
+        self._receive, self._body = receive, _NO_BODY
+        return self
 
     # --- the handshake
 
@@ -241,8 +258,7 @@ class WebSocket(Request):
     async def _receive_message(self) -> str | bytes:
         if self._state != _OPEN:
             await self._ready("receive")
-        self._sent_in_a_row = 0
-        message = await (self._receive() if self._early is None else self._take_early())
+        message = await self._next()
         if message["type"] != "websocket.receive":
             raise self._gone(message)
         data: str | bytes | None = message.get("text")
@@ -310,8 +326,11 @@ class WebSocket(Request):
         elif (message := self._early.message) and message["type"] == "websocket.disconnect":
             raise self._gone(message)
 
-    async def _take_early(self) -> Message:
-        early, self._early = t.cast(_Early, self._early), None
+    async def _receive_on_silent_server(self) -> Message:
+        self._sent_in_a_row = 0
+        if self._early is None:
+            return t.cast("Message", await self._receive())
+        early, self._early = self._early, None
         try:
             return t.cast("Message", await early.take())
         except BaseException:
@@ -422,6 +441,7 @@ async def serve(app: Flask, scope: Scope, receive: Receive, send: Send) -> None:
         return  # It went before it had come.
     websocket = _websocket_of(app, scope, receive, send)
     ctx = websocket._ctx = AppContext(app, request=websocket)
+    ctx._websocket = websocket
     token = _cv_app.set(ctx)
     ctx._tokens = [token]
     ctx._loop = _get_running_loop() or here()
@@ -442,18 +462,19 @@ async def serve(app: Flask, scope: Scope, receive: Receive, send: Send) -> None:
             websocket._early.stop()
         ctx._tokens.clear()
         _cv_app.reset(token)
-        websocket._ctx = ctx._lane = None
+        websocket._ctx = ctx._lane = ctx._websocket = None
 
 
 def _websocket_of(app: Flask, scope: Scope, receive: Receive, send: Send) -> WebSocket:
     kind = app.websocket_class or WebSocket
-    websocket = kind.from_scope({**scope, "method": "GET"}, receive)
+    websocket = kind.from_scope(scope, receive)
     websocket._send = send
     limit = app.config["MAX_WEBSOCKET_MESSAGE"]
     if limit is not None:
         websocket._small = limit // 4  # A character has at most 4 bytes.
     version = scope.get("asgi", {}).get("spec_version", "2.0")
     websocket._is_silent = version < "2.4"
+    websocket._next = websocket._receive_on_silent_server if websocket._is_silent else receive
     return websocket
 
 
@@ -510,7 +531,9 @@ async def converse(ctx: AppContext) -> None:
         elif failure is not None:
             raise failure
     finally:
-        if failure is None or isinstance(failure, Exception) or not on_loop():
+        if failure is None and not (ctx.plan.tears_down or ctx._request._leaves_something):
+            pass
+        elif failure is None or isinstance(failure, Exception) or not on_loop():
             await walk.end(ctx, failure)
         else:  # It was cancelled. Its teardown must not be.
             from anyio import CancelScope
@@ -522,7 +545,8 @@ async def converse(ctx: AppContext) -> None:
 
 async def _dispatch(ctx: AppContext) -> None:
     app, plan, websocket = ctx.app, ctx.plan, ctx._request
-    app._got_first_request = True
+    if not app._got_first_request:
+        app._got_first_request = True
     if plan.begins:
         await walk.begin(ctx)
     if websocket_started.receivers:
@@ -562,7 +586,8 @@ async def _finish(ctx: AppContext, rv: t.Any) -> None:
     for group in ctx.plan.after:
         for func in group.functions:
             await walk.call(ctx, func, None)
-    await walk._await_on_loop(ctx, websocket._close, 1000)
+    if websocket._state == _OPEN:
+        await walk._await_on_loop(ctx, websocket._close, 1000)
     if websocket_finished.receivers:
         await walk._send(ctx, websocket_finished, response=None)
 

@@ -23,7 +23,7 @@ from .concurrency import Crossing, Pool, PoolFull, pool_in
 from .connections import decline
 from .environ import build_environ
 from .headers import field_name, field_names
-from .streams import Client, Put, ThreadStream
+from .streams import WATCH_AFTER, Client, Put, ThreadStream
 from .wakeups import Interruptible
 
 if t.TYPE_CHECKING:
@@ -116,7 +116,7 @@ class WSGIApp:
                     if client.gone:
                         break
                     if body.complete and message.get("more_body"):
-                        client.watch()
+                        client.watch.start(WATCH_AFTER)
         except Exception:
             if not begun and (refused := body.refused):
                 return refused
@@ -124,7 +124,7 @@ class WSGIApp:
                 await _answer(client.send, 500, "Internal Server Error")
             raise
         finally:
-            client.forget()
+            client.watch.stop()
             await stream.aclose()
         if stream.error is not None and not isinstance(stream.error, ClientGone):
             raise stream.error
