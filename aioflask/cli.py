@@ -38,6 +38,8 @@ from .helpers import get_debug_flag, get_load_dotenv
 if t.TYPE_CHECKING:
     import ssl
 
+    from werkzeug.routing import Rule
+
     Certificate: t.TypeAlias = ssl.SSLContext | tuple[str, str] | t.Literal["adhoc"]
 
 P = t.ParamSpec("P")
@@ -714,6 +716,10 @@ def shell_command() -> None:
     code.interact(banner=banner, local=names)
 
 
+def _methods(rule: Rule, hidden: set[str]) -> str:
+    return "WebSocket" if rule.websocket else ", ".join(sorted((rule.methods or set()) - hidden))
+
+
 @click.command("routes", short_help="List what the app answers to.")
 @click.option(
     "--sort",
@@ -733,7 +739,7 @@ def routes_command(sort: str, all_methods: bool) -> None:
     hidden = set() if all_methods else {"HEAD", "OPTIONS"}
     columns = {
         "endpoint": ("Endpoint", [str(rule.endpoint) for rule in rules]),
-        "methods": ("Methods", [", ".join(sorted((r.methods or set()) - hidden)) for r in rules]),
+        "methods": ("Methods", [_methods(rule, hidden) for rule in rules]),
     }
     by_host = current_app.url_map.host_matching
     domains = [(rule.host if by_host else rule.subdomain) or "" for rule in rules]

@@ -169,6 +169,8 @@ def serve(
     target = load()
     if isinstance(target, Flask):
         calls.look(target)
+        if (limit := target.config["MAX_WEBSOCKET_MESSAGE"]) is not None:
+            settings.setdefault("ws_max_size", limit)  # uvicorn's own is 16 MiB.
     reloader.tell_modules()
     if use_debugger and not isinstance(target, str):
         from .debug import Debugger

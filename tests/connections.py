@@ -161,6 +161,28 @@ async def begin_upload(port: int) -> Connection:
     )
 
 
+BAD_FRAMES = {
+    "unmasked": b"\x81\x02hi",
+    "no UTF-8": b"\x81\x82\0\0\0\0\xff\xfe",
+    "reserved bit": b"\xf1\x82\0\0\0\0hi",
+    "unknown kind": b"\x83\x80\0\0\0\0",
+    "long ping": b"\x89\xfe\x00\x7e\0\0\0\0" + b"x" * 126,
+    "continued nothing": b"\x80\x82\0\0\0\0hi",
+    "half a frame": b"\x81\xfe\x01",
+    "an endless length": b"\x81\xff" + b"\xff" * 8 + b"\0\0\0\0",
+    "a bad close": b"\x88\x81\0\0\0\0x",
+}
+
+
+async def send_bad_frame(port: int, frame: bytes) -> None:
+    """Send what is no frame (RFC 6455, 5.2), and go."""
+    reader, writer = await open_websocket(port)
+    writer.write(frame)
+    with contextlib.suppress(TimeoutError, OSError):
+        await asyncio.wait_for(reader.read(), 0.3)
+    writer.transport.abort()
+
+
 OPEN = {"ws": open_websocket, "events": open_events, "upload": begin_upload}
 
 

@@ -383,10 +383,13 @@ def test_the_module_is_an_attribute_of_the_package() -> None:
 def test_routes_are_a_table(app: Flask) -> None:
     app.add_url_rule("/notes/<int:id>", "note", methods=["GET", "DELETE"])
     app.add_url_rule("/all", "all", methods=["POST"])
+    app.add_url_rule("/ws", "ws", websocket=True)
     group = FlaskGroup(create_app=lambda: app)
     rows = [line.split() for line in invoke(group, "routes", "-s", "rule").output.splitlines()]
     assert rows[0] == ["Endpoint", "Methods", "Rule"]
-    assert [row[-1] for row in rows[2:]] == ["/all", "/notes/<int:id>", "/static/<path:filename>"]
+    paths = ["/all", "/notes/<int:id>", "/static/<path:filename>", "/ws"]
+    assert [row[-1] for row in rows[2:]] == paths
+    assert rows[-1][1] == "WebSocket"
     assert "HEAD" in invoke(group, "routes", "--all-methods").output
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.connections import OPEN, open_and_drop
+from tests.connections import BAD_FRAMES, OPEN, open_and_drop, send_bad_frame
 from tests.live import Server
 
 NUMBERS = {"ws": 40, "events": 20, "upload": 10}
@@ -96,6 +96,18 @@ def test_nothing_is_left_of_connections_that_broke_off(served: Served) -> None:
         asyncio.run(open_and_drop(served.port, kind, number))
     served.settled(expected({kind: number + 1 for kind, number in NUMBERS.items()}), before)
     assert "Traceback" not in served.server.output, served.server.output
+
+
+def test_bad_frames_end_their_websocket_and_nothing_else(served: Served) -> None:
+    served.state()
+    asyncio.run(open_and_drop(served.port, "ws", 1))
+    time.sleep(0.3)
+    before = served.state()
+    for frame in BAD_FRAMES.values():
+        asyncio.run(send_bad_frame(served.port, frame))
+    served.settled(expected({"ws": 1 + len(BAD_FRAMES)}), before)
+    # What servers log of it is theirs: uvicorn does, with a traceback, for text that is no UTF-8.
+    assert "Exception in ASGI" not in served.server.output, served.server.output
 
 
 async def hold(port: int, numbers: dict[str, int], opened: threading.Event) -> dict[str, bytes]:
