@@ -144,10 +144,8 @@ class Watch:
             trio = sys.modules["trio"]
             self._scope = trio.CancelScope()
             trio.lowlevel.spawn_system_task(self._wait_on_trio, trio, delay)
-        elif delay:
-            self._timer = loop.call_later(delay, self._create_task)
         else:
-            self._create_task()
+            self._timer = loop.call_later(delay, self._create_task)
 
     def _create_task(self) -> None:
         self._task = asyncio.create_task(self._wait())
@@ -158,9 +156,14 @@ class Watch:
             await self._wait()
 
     async def _wait(self) -> None:
-        while (await self._receive())["type"][-11:] != ".disconnect":
-            pass
-        self._tell()
+        # The end of a body that nobody asked for may come first. Who says it again, and does not
+        # wait for the disconnect, would keep the loop busy.
+        ends = 0
+        while ends < 2:
+            message = await self._receive()
+            if message["type"] in ("http.disconnect", "websocket.disconnect"):
+                return self._tell()
+            ends += not message.get("more_body", False)
 
     def stop(self) -> None:
         """Wait no longer."""

@@ -287,6 +287,32 @@ async def test_open_streams_hold_no_thread_of_plain_hooks(app: Flask) -> None:
     assert len(threads) == 6 and len(set(threads)) == 1
 
 
+async def test_a_server_that_repeats_the_bodys_end_does_not_keep_the_loop_busy(app: Flask) -> None:
+    asked: list[int] = []
+    sent: list[Any] = []
+
+    @app.get("/")
+    async def index() -> Any:
+        async def chunks() -> AsyncIterator[bytes]:
+            yield b"first"
+            await anyio.sleep(0.2)
+            yield b"last"
+
+        return chunks()
+
+    async def receive() -> Any:
+        asked.append(1)
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "GET", "path": "/", "headers": [], "query_string": b""}
+    await app(scope, receive, send)
+    assert [message.get("body") for message in sent[1:]] == [b"first", b"last", b""]
+    assert len(asked) == 2
+
+
 async def test_an_error_in_the_middle_leaves_the_response_incomplete(app: Flask) -> None:
     calls: list[Any] = []
     messages: list[Any] = []
