@@ -199,8 +199,8 @@ class ArrivingBody:
 
     def __init__(self, body: Body) -> None:
         self._body = body
-        if body.loaded is not None:  # A hook has awaited request.load_body().
-            body.unread = body.loaded + body.unread
+        if body.loaded is not None:  # By a hook, or for a WSGI server.
+            body.unread = body.loaded
 
     def __aiter__(self) -> t.Self:
         return self

@@ -410,8 +410,7 @@ def has_request_context() -> bool:
 
 def has_websocket_context() -> bool:
     """Whether a WebSocket is being served here, so that ``websocket`` works."""
-    ctx = _request_context()
-    return ctx is not None and ctx.request.is_websocket
+    return bool((ctx := _request_context()) and ctx.request.is_websocket)
 
 
 def has_app_context() -> bool:

@@ -300,6 +300,8 @@ class Parts:
         self.request: Request = request
         self._decoder = PartsDecoder(request, None)
         self._body = request._body
+        if self._body.loaded is not None:  # By a hook, or for a WSGI server.
+            self._body.unread = self._body.loaded
         self._events: deque[Event] = deque()
         self._finished = False
         self._part: Part | None = None

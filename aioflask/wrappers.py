@@ -363,7 +363,7 @@ class Request(_WerkzeugRequest):
 
         :raises RuntimeError: on the event loop's thread before the body was loaded.
         """
-        if self.is_streamed and self.scope is not None and on_loop():
+        if self.is_streamed and on_loop():
             return ArrivingBody(self._body)
         if self.shallow or self._reads_through_another():
             return _WerkzeugRequest.stream.fget(self)  # type: ignore[attr-defined]
@@ -410,7 +410,8 @@ class Request(_WerkzeugRequest):
         if body.complete or "_file" in own or "stream" in own:
             return
         kind = self._raw.get(b"content-type", b"")
-        if kind[:10].lower() != b"multipart/" or not self._is_ours("multipart/form-data"):
+        is_multipart = kind[:10].lower() == b"multipart/" and self._is_ours("multipart/form-data")
+        if self.is_streamed or not is_multipart:
             body.loaded = await body.read()
         else:
             body.check_size()

@@ -9,6 +9,7 @@ import anyio
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
+from werkzeug.test import EnvironBuilder
 
 from aioflask import Flask, request
 from aioflask.testing import chunked, cut_off, slow
@@ -89,12 +90,48 @@ async def test_a_hook_may_still_load_the_body(app: Flask) -> None:
     async def load() -> None:
         await request.load_body()
 
+    @app.post("/parts", stream_body=True)
+    async def parts() -> Any:
+        return [part.name async for part in request.stream_parts()]
+
     @app.post("/", stream_body=True)
     async def read() -> Any:
         return b"".join([piece async for piece in request.stream])
 
     async with app.async_client() as client:
         assert (await client.post("/", content=b"data")).content == b"data"
+        large = multipart(("a", "a.bin", b"x" * 600_000))
+        assert (await client.post("/parts", content=large, headers=HEADERS)).json() == ["a"]
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"], indirect=True)
+@pytest.mark.parametrize("colour", ["def", "async"])
+async def test_it_works_behind_a_wsgi_server(app: Flask, colour: str, anyio_backend: str) -> None:
+    async def raw() -> Any:
+        return str(sum([len(piece) async for piece in request.stream]))
+
+    def raw_plain() -> Any:
+        return str(len(request.stream.read()))
+
+    async def parts() -> Any:
+        return [len(await part.read()) async for part in request.stream_parts()]
+
+    def parts_plain() -> Any:
+        return [len(part.read()) for part in request.stream_parts()]
+
+    app.config["MAX_FORM_MEMORY_SIZE"] = 10_000_000
+    views = (raw, parts) if colour == "async" else (raw_plain, parts_plain)
+    for rule, view in zip(("/raw", "/parts"), views, strict=True):
+        app.add_url_rule(rule, view_func=view, methods=["POST"], stream_body=True)
+
+    def ask(path: str, body: bytes) -> bytes:
+        builder = EnvironBuilder(path, method="POST", data=body, headers=[*HEADERS.items()])
+        environ = builder.get_environ()
+        return b"".join(app(environ, lambda status, headers: None))
+
+    body = multipart(("a", "a.bin", b"x" * 1_000_000), ("b", None, b"123"))
+    assert await anyio.to_thread.run_sync(ask, "/raw", body) == b"%d" % len(body)
+    assert await anyio.to_thread.run_sync(ask, "/parts", body) == b"[1000000,3]\n"
 
 
 async def test_the_limit_counts_what_comes(app: Flask) -> None:
