@@ -24,6 +24,10 @@ def way_of(ctx: AppContext) -> str:
     for each in (request.url_rule, *scopes, app):
         way: str | None = getattr(each, "on_disconnect", None)
         if way is not None:
+            if way not in ("finish", "cancel", "notify"):
+                raise ValueError(
+                    f"{each!r} has on_disconnect={way!r}. It is 'finish', 'cancel' or 'notify'."
+                )
             return way
     return "finish"
 

@@ -5,10 +5,10 @@ Source: https://asgi.readthedocs.io/en/latest/specs/lifespan.html.
 
 from __future__ import annotations
 
-import inspect
 import traceback
 import typing as t
 from contextvars import copy_context
+from inspect import isasyncgen, isasyncgenfunction, isgeneratorfunction
 
 import anyio
 
@@ -132,6 +132,8 @@ class Serving:
         self.app._state = self.state
         for kind, func in self.app._serving:
             self._step = f"{kind}_serving function {_name(func)}"
+            if kind != "while" and (isgeneratorfunction(func) or isasyncgenfunction(func)):
+                raise TypeError(f"The {self._step} has a yield. Register it with while_serving.")
             if kind == "after":
                 self._undo.append((self._step, lambda func=func: walk.call(ctx, func)))  # type: ignore[misc]
             elif kind == "before":
@@ -147,7 +149,7 @@ class Serving:
 
     async def _enter(self, ctx: AppContext, func: t.Callable[..., t.Any]) -> None:
         generator = func()
-        if inspect.isasyncgen(generator):
+        if isasyncgen(generator):
 
             async def step() -> t.Any:
                 return await anext(generator, _END)

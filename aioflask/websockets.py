@@ -92,7 +92,9 @@ class WebSocket(Request):
     is_websocket = True
     method = "GET"
     _state = _CONNECTING
+    _app: t.Any
     _ctx: t.Any
+    """The context, until it ends: the two would keep each other alive."""
     _send: t.Any
     _next: t.Any
     """What the next message is awaited from."""
@@ -196,7 +198,7 @@ class WebSocket(Request):
     async def _receive_json(self) -> t.Any:
         data = await self._receive_message()
         try:
-            return self._ctx.app.json.loads(data)
+            return self._app.json.loads(data)
         except ValueError as error:
             raise BadMessage("The message is not JSON.") from error
 
@@ -205,7 +207,7 @@ class WebSocket(Request):
         if args and kwargs:
             raise TypeError("send_json() takes values or keywords, not both.")
         value = kwargs if not args else args[0] if len(args) == 1 else args
-        return self.send(self._ctx.app.json.dumps(value))
+        return self.send(self._app.json.dumps(value))
 
     def close(self, code: int = 1000, reason: str = "") -> t.Any:
         """Close it, with a code of RFC 6455, 7.4 or from 3000 to 4999; before `accept`, refuse it.
@@ -244,6 +246,14 @@ class WebSocket(Request):
             raise StopAsyncIteration from None
 
     def __iter__(self) -> t.Iterator[str | bytes]:
+        if on_loop():
+            raise RuntimeError(
+                "A WebSocket was iterated with 'for' on the event loop, which cannot wait there."
+                " Write 'async for message in websocket'."
+            )
+        return self._messages()
+
+    def _messages(self) -> t.Iterator[str | bytes]:
         while True:
             try:
                 yield self.receive()
@@ -308,7 +318,7 @@ class WebSocket(Request):
         return WebSocketDisconnect(self.close_code or 1006, self.close_reason)
 
     def _check_size(self, data: str | bytes) -> None:
-        limit = self._ctx.app.config["MAX_WEBSOCKET_MESSAGE"]
+        limit = self._app.config["MAX_WEBSOCKET_MESSAGE"]
         size = len(data.encode() if isinstance(data, str) else data)
         if size > limit:
             raise BadMessage(
@@ -460,15 +470,17 @@ async def serve(app: Flask, scope: Scope, receive: Receive, send: Send) -> None:
         app._open.discard(block)
         if websocket._early is not None:
             websocket._early.stop()
+        if websocket._state == _OPEN:  # A task of the view's may live on, and wants to send.
+            websocket._state = _GONE
         ctx._tokens.clear()
         _cv_app.reset(token)
-        websocket._ctx = ctx._lane = ctx._websocket = None
+        websocket._ctx = websocket._next = ctx._lane = ctx._websocket = None
 
 
 def _websocket_of(app: Flask, scope: Scope, receive: Receive, send: Send) -> WebSocket:
     kind = app.websocket_class or WebSocket
     websocket = kind.from_scope(scope, receive)
-    websocket._send = send
+    websocket._app, websocket._send = app, send
     limit = app.config["MAX_WEBSOCKET_MESSAGE"]
     if limit is not None:
         websocket._small = limit // 4  # A character has at most 4 bytes.

@@ -191,6 +191,16 @@ async def test_an_unknown_way_is_refused(app: Flask) -> None:
         app.add_url_rule("/", "x", lambda: "", on_disconnect="stop")
 
 
+async def test_an_unknown_way_of_a_blueprint_is_told(app: Flask) -> None:
+    app.testing = True
+    blueprint = Blueprint("b", "t")
+    blueprint.on_disconnect = "stop"  # type: ignore[assignment]
+    blueprint.add_url_rule("/", "index", lambda: "")
+    app.register_blueprint(blueprint)
+    with pytest.raises(ValueError, match=r"<Blueprint 'b'> has on_disconnect='stop'"):
+        await app.async_client().get("/")
+
+
 # --- streams -------------------------------------------------------------------------------------
 
 

@@ -248,6 +248,16 @@ async def test_a_generator_that_does_something_else_says_so(
             pass
 
 
+async def test_a_generator_that_is_no_while_serving_function_says_so(app: Flask) -> None:
+    @app.before_serving
+    async def pool() -> AsyncIterator[None]:
+        yield
+
+    with pytest.raises(RuntimeError, match=r"has a yield. Register it with while_serving"):
+        async with app.async_client():
+            pass
+
+
 def test_a_function_without_a_yield_is_refused(app: Flask) -> None:
     with pytest.raises(TypeError, match="no generator function"):
 

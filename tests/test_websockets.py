@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 import time
@@ -611,6 +612,35 @@ async def test_contexts_can_be_copied_to_a_task(app: Flask, client: AsyncClient)
             websocket.receive()
 
 
+@pytest.mark.parametrize("anyio_backend", ["asyncio"], indirect=True)
+async def test_a_task_that_outlives_its_view_is_told_so(
+    app: Flask, client: AsyncClient, anyio_backend: str
+) -> None:
+    ends: list[Any] = []
+    go = asyncio.Event()
+
+    @app.websocket("/ws")
+    async def view() -> None:
+        await websocket.accept()
+
+        @copy_current_websocket_context
+        async def late() -> None:
+            await go.wait()
+            try:
+                await websocket.send_json(late=True)
+            except (RuntimeError, WebSocketDisconnect) as error:
+                ends.append(str(error))
+
+        ends.append(asyncio.create_task(late()))
+
+    async with client.websocket("/ws") as ws:
+        with pytest.raises(WebSocketClosed):
+            await ws.receive()
+    go.set()
+    await ends[0]
+    assert "called after websocket.close()" in ends[1]
+
+
 # --- bad input ------------------------------------------------------------------------------------
 
 
@@ -712,6 +742,7 @@ async def test_an_abort_after_accept_closes_with_1008(app: Flask, client: AsyncC
         (lambda: websocket.close(4000, "x" * 124), "124 bytes are too many"),
         (lambda: websocket.accept(), "accepted or closed already"),
         (lambda: websocket.send_json(1, a=2), "values or keywords, not both"),
+        (lambda: next(iter(websocket)), "Write 'async for message in websocket'"),
     ],
 )
 async def test_mistakes_are_told(app: Flask, client: AsyncClient, call: Any, message: str) -> None:
