@@ -95,7 +95,7 @@ def test_a_job_shows_its_progress_and_survives_a_reload(tmp_path: Path) -> None:
         screenshot(page, tmp_path / "live.png")
         page.open(url + "#again")
         page.value("location.reload()")
-        page.until("document.querySelector('#bar').value >= 10")
-        page.until("document.querySelector('#status').textContent == 'Done: 80 steps.'")
+        page.until("document.querySelector('#bar')?.value >= 10")
+        page.until("document.querySelector('#status')?.textContent == 'Done: 80 steps.'")
         assert page.value("document.querySelector('#bar').value") == 80
         assert not page.errors
