@@ -8,6 +8,7 @@ along as ``ctx``. Follows https://flask.palletsprojects.com/en/stable/api/#usefu
 from __future__ import annotations
 
 import typing as t
+from asyncio import _get_running_loop
 from contextvars import ContextVar
 
 from werkzeug.local import LocalProxy
@@ -136,13 +137,15 @@ class _WebSocketProxy(_Proxy):
 
     def receive(self) -> t.Any:
         ctx = _cv_app.get(None)
-        websocket: t.Any = ctx and ctx._websocket
-        return (websocket or _active_websocket()).receive()
+        if ctx is not None and ctx._websocket is not None and _get_running_loop() is not None:
+            return ctx._websocket._receive_message()  # PERF: without a call of `receive` between.
+        return _active_websocket().receive()
 
     def send(self, message: t.Any) -> t.Any:
         ctx = _cv_app.get(None)
-        websocket: t.Any = ctx and ctx._websocket
-        return (websocket or _active_websocket()).send(message)
+        if ctx is not None and ctx._websocket is not None and _get_running_loop() is not None:
+            return ctx._websocket._send_message(message)
+        return _active_websocket().send(message)
 
     def __aiter__(self) -> t.Any:
         return self.__getattr__("__aiter__")()

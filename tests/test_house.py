@@ -32,11 +32,12 @@ EXCEPTIONS: dict[str, dict[str, str]] = tomllib.loads((DATA / "house.toml").read
 FLOORS = [
     "typing lazy globals signals wakeups concurrency config json.provider json json.tag",
     "body streams headers wrappers routing",
-    "ctx urls sessions helpers templating views logging responses shutdown",
+    "ctx urls sessions helpers templating views logging responses",
     "scaffold blueprints plan calls mounts walk connections app",
-    "multipart asgibody disconnects environ exchange wsgiapp asgiapp doors wsgi aside tasks"
-    " lifespan websockets sse middleware debughelpers websocket_client sse_client async_client"
-    " faults debug reloader serving finder cli testing typed socketio doctor as_flask",
+    "multipart asgibody disconnects environ exchange wsgiapp asgiapp doors wsgi shutdown"
+    " aside tasks lifespan websockets sse middleware debughelpers websocket_client sse_client"
+    " async_client faults debug reloader serving finder cli testing typed socketio doctor"
+    " as_flask",
 ]
 CORE = {name for floor in FLOORS[:4] for name in floor.split()}
 LINE = [*" ".join(FLOORS[:4]).split(), "", *FLOORS[4].split(), "__main__"]
