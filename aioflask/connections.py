@@ -34,7 +34,7 @@ _doors: dict[str, t.Any] = {}
 
 
 def _open_websocket_door() -> t.Any:
-    # PERF: an import costs 1 us, also where it has been done.
+    # PERF: an import costs half a us, also where it has been done.
     from .websockets import serve
 
     _doors["websocket"] = serve

@@ -8,6 +8,7 @@ from __future__ import annotations
 import traceback
 import typing as t
 from contextvars import copy_context
+from functools import partial
 from inspect import isasyncgen, isasyncgenfunction, isgeneratorfunction
 
 import anyio
@@ -135,7 +136,7 @@ class Serving:
             if kind != "while" and (isgeneratorfunction(func) or isasyncgenfunction(func)):
                 raise TypeError(f"The {self._step} has a yield. Register it with while_serving.")
             if kind == "after":
-                self._undo.append((self._step, lambda func=func: walk.call(ctx, func)))  # type: ignore[misc]
+                self._undo.append((self._step, partial(walk.call, ctx, func)))
             elif kind == "before":
                 await walk.call(ctx, func)
             else:

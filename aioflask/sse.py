@@ -184,8 +184,6 @@ class _EventBlock(Interruptible):
 
     __slots__ = ()
 
-    is_whole = True
-
     async def go_away(self) -> None:
         """End the response as if there were no more events."""
         self.interrupt()

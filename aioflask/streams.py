@@ -185,7 +185,7 @@ class Client:
     Source: https://asgi.readthedocs.io/en/latest/specs/www.html#disconnected-client-send-exception
     """
 
-    def __init__(self, receive: t.Any, send: t.Any, block: Interruptible | None = None) -> None:
+    def __init__(self, receive: t.Any, send: t.Any, block: Interruptible) -> None:
         self.gone: bool = False
         self._send = send
         self._block = block
@@ -194,8 +194,7 @@ class Client:
 
     def _leave(self) -> None:
         self.gone = True
-        if self._block is not None:
-            self._block.interrupt()
+        self._block.interrupt()
 
     async def send(self, message: dict[str, t.Any]) -> None:
         """Send on, unless the client is gone."""
@@ -270,9 +269,6 @@ def as_chunks(ctx: AppContext, body: t.Any, close: t.Callable[[], t.Any]) -> t.A
     return stream
 
 
-_PIECE: dict[str, t.Any] = {"type": "http.response.body", "more_body": True}
-
-
 async def send_stream(
     ctx: AppContext, response: Response, body: t.Any, close: t.Any, start: t.Any, send: t.Any
 ) -> None:
@@ -289,7 +285,7 @@ async def send_stream(
         client.watch.start(WATCH_AFTER)
     is_open.add(block)
     is_async = hasattr(body, "__aiter__")
-    complete, failure = block.is_whole, None
+    complete, failure = around is not None, None  # Events may end at any of them.
     try:
         async with block:
             await _send_chunks(chunks, is_async, client, start)
@@ -322,7 +318,7 @@ async def _send_chunks(chunks: t.Any, is_async: bool, client: Client, start: t.A
     first = b"" if is_async else as_bytes(await anext(chunks, b""))
     await client.send(start)
     if first:
-        await client.send({**_PIECE, "body": first})
+        await client.send({"type": "http.response.body", "body": first, "more_body": True})
     send = client._send  # PERF: what `client.send` does, without its call for each chunk.
     async for chunk in chunks:
         if client.gone:

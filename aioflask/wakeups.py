@@ -213,13 +213,10 @@ class Interruptible:
             await forever()
 
     On asyncio a ``finally`` in the block may await, for `GRACE` seconds; on trio it has to shield
-    what it awaits. PERF: a fifth of the price of anyio's cancel scope.
+    what it awaits. PERF: a third of the price of anyio's cancel scope.
     """
 
     __slots__ = ("_again", "_cancels", "_scope", "_task", "interrupted", "loop")
-
-    is_whole = False
-    """Whether what was done in the block may end anywhere."""
 
     def __init__(self) -> None:
         self.interrupted: bool = False

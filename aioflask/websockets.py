@@ -458,14 +458,10 @@ async def serve(app: Flask, scope: Scope, receive: Receive, send: Send) -> None:
     block = _Block(websocket)
     try:
         plan: t.Any = walk.match(ctx, scope, WebSocketPlan)
-        if plan.is_mount:
-            root = scope.get("root_path", "")
-            below = plan.scope_below(scope, root, scope["path"])
-            await plan.app(below, _again(message, receive), send)
-            return
-        app._open.add(block)
-        async with block:
-            await (_cross(ctx) if plan.mixes else converse(ctx))
+        if not plan.is_mount:
+            app._open.add(block)
+            async with block:
+                await (_cross(ctx) if plan.mixes else converse(ctx))
     finally:
         app._open.discard(block)
         if websocket._early is not None:
@@ -475,6 +471,9 @@ async def serve(app: Flask, scope: Scope, receive: Receive, send: Send) -> None:
         ctx._tokens.clear()
         _cv_app.reset(token)
         websocket._ctx = websocket._next = ctx._lane = ctx._websocket = None
+    if plan.is_mount:  # Out of this app's context, which is not the other's.
+        below = plan.scope_below(scope, scope.get("root_path", ""), scope["path"])
+        await plan.app(below, _again(message, receive), send)
 
 
 def _websocket_of(app: Flask, scope: Scope, receive: Receive, send: Send) -> WebSocket:

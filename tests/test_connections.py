@@ -54,6 +54,17 @@ class Served:
         state: dict[str, Any] = self.server.until(lambda: self.get("/state"))[1]
         return state
 
+    def quiet(self) -> dict[str, Any]:
+        """The state once it has stopped to change: connections close a moment after their end."""
+        last: list[dict[str, Any]] = []
+
+        def check() -> bool:
+            last.append({k: v for k, v in self.get("/state")[1].items() if k != "memory"})
+            return last[-1]["open"] == 0 and last[-3:] == [last[-1]] * 3
+
+        self.server.until(check)
+        return last[-1]
+
     def settled(self, counts: dict[str, int], like: dict[str, Any]) -> dict[str, Any]:
         """The state once these counts are reached, and tasks and files are as they were."""
         found: dict[str, Any] = {}
@@ -89,9 +100,9 @@ def test_nothing_is_left_of_connections_that_broke_off(served: Served) -> None:
     # The first ones start what stays: threads, a connection's first import.
     for kind in NUMBERS:
         asyncio.run(open_and_drop(served.port, kind, 1))
-    served.server.until(lambda: served.get("/state")[1]["counts"].get("upload torn down"))
-    time.sleep(0.3)
-    before = served.state()
+    once = expected(dict.fromkeys(NUMBERS, 1))
+    served.server.until(lambda: served.get("/state")[1]["counts"] == once)
+    before = served.quiet()
     for kind, number in NUMBERS.items():
         asyncio.run(open_and_drop(served.port, kind, number))
     served.settled(expected({kind: number + 1 for kind, number in NUMBERS.items()}), before)
@@ -101,8 +112,8 @@ def test_nothing_is_left_of_connections_that_broke_off(served: Served) -> None:
 def test_bad_frames_end_their_websocket_and_nothing_else(served: Served) -> None:
     served.state()
     asyncio.run(open_and_drop(served.port, "ws", 1))
-    time.sleep(0.3)
-    before = served.state()
+    served.server.until(lambda: served.get("/state")[1]["counts"] == expected({"ws": 1}))
+    before = served.quiet()
     for frame in BAD_FRAMES.values():
         asyncio.run(send_bad_frame(served.port, frame))
     served.settled(expected({"ws": 1 + len(BAD_FRAMES)}), before)
