@@ -11,7 +11,6 @@ import sys
 import typing as t
 from asyncio import _get_running_loop
 from contextvars import copy_context
-from functools import partial
 
 from werkzeug.exceptions import Forbidden, HTTPException
 
@@ -505,18 +504,16 @@ async def _cross(ctx: AppContext) -> None:
     """As `walk.cross`: a plain view on a thread of its own limit, plain hooks on a lane."""
     app, context = ctx.app, copy_context()
     ctx._context = context
-    coro = converse(ctx)
     try:
         if ctx.plan.on_thread:
             pool = pool_in(app._pools, app.config["WEBSOCKET_THREADS"], 0, "websocket")
-            job = Job(pool.home, partial(step_in, context, coro))
+            job = Job(pool.home, lambda job: step_in(context, converse(ctx), job))
             pool.submit(job)
             await job.outcome()
             return
         lane = ctx._lane = pool_of(app).lane()
         lane.requests -= 1  # It would count as busy for as long as the WebSocket is open.
     except PoolFull as error:
-        coro.close()
         app.logger.warning(
             "All threads are busy: the WebSocket %s was refused with 503. Raise WEBSOCKET_THREADS,"
             " or make its view 'async def'.",
@@ -524,7 +521,6 @@ async def _cross(ctx: AppContext) -> None:
         )
         await _refuse(ctx, as_ours(ctx, make_response(error)))
         return
-    coro.close()
     ctx._own_context = True
     await InContext(context, converse, ctx)
 
