@@ -1,7 +1,11 @@
 """``import aioflask.as_flask`` puts aioflask in Flask's place, so that extensions run unmodified.
 
 From then on ``flask`` and every ``flask.x`` are the very modules ``aioflask`` and ``aioflask.x``,
-in this process. Import it first: before any extension, and before anything that imports Flask.
+in this process and in the Python processes that it starts (:data:`VARIABLE` tells them). Import it
+first: before any extension, and before anything that imports Flask. ``aioflask --as-flask``,
+``AIOFLASK_AS_FLASK=1`` before any command, and ``pytest -p aioflask.as_flask`` do the same.
+
+(PYTEST_DONT_REWRITE, because the plugin may be loaded already, and pytest would warn of it.)
 """
 
 from __future__ import annotations
@@ -21,6 +25,13 @@ import aioflask
 
 FLASK_VERSION = "3.1.3"
 """The release of Flask whose behaviour is followed; its own version where Flask is installed."""
+
+VARIABLE = "AIOFLASK_AS_FLASK"
+"""The environment variable that makes every Python process start with this import.
+
+It is read by ``aioflask_as_flask.pth``, installed beside the package, when an interpreter starts.
+Source: https://docs.python.org/3/library/site.html
+"""
 
 # COMPAT: `flask.sansio` is the one package of Flask's that has no folder here.
 _SANSIO = {f"flask.sansio.{name}": f"aioflask.{name}" for name in ("app", "blueprints", "scaffold")}
@@ -109,8 +120,10 @@ def _take_over() -> None:
         raise RuntimeError(
             f"Flask itself is loaded already ({getattr(present, '__file__', None)}), and whoever"
             " imported it keeps it. Import aioflask.as_flask first:\n"
-            "    import aioflask.as_flask\n    import flask  # and the extensions"
+            "    import aioflask.as_flask\n    import flask  # and the extensions\n"
+            f"If something imports Flask before the first line of yours is run, set {VARIABLE}=1."
         )
+    os.environ[VARIABLE] = "1"
     sys.modules["flask"] = aioflask
     sys.meta_path.insert(0, _Alias())
     sys.meta_path.append(_Metadata())

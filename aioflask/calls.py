@@ -1,8 +1,8 @@
 """Functions of two arguments in the place of ``Flask.__call__``, and other wrapped doors.
 
-Monitoring tools put them there (Sentry's integration does), and expect that a Flask application is
-called as ``app(environ, start_response)`` alone. They are taken off the class, which ASGI servers
-call with three arguments, and called in front of ``wsgi_app``.
+Monitoring tools put them there, and expect that a Flask application is called as
+``app(environ, start_response)`` alone. They are taken off the class, which ASGI servers call with
+three arguments, and called in front of ``wsgi_app``.
 """
 
 from __future__ import annotations

@@ -253,6 +253,26 @@ _app_option = click.Option(
 )
 
 
+def _take_flasks_place(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    if value:
+        try:
+            from . import as_flask  # noqa: F401
+        except RuntimeError as error:
+            raise click.UsageError(str(error), ctx) from None
+
+
+# COMPAT: extensions import Flask. Before --app, and of `run` too, where one looks for it.
+_as_flask_option = click.Option(
+    ["--as-flask"],
+    is_flag=True,
+    envvar="AIOFLASK_AS_FLASK",
+    help="Put aioflask in Flask's place, so that Flask's extensions run on it.",
+    is_eager=True,
+    expose_value=False,
+    callback=_take_flasks_place,
+)
+
+
 def _set_debug(ctx: click.Context, param: click.Parameter, value: bool) -> bool | None:
     source = ctx.get_parameter_source(param.name or "")
     # An option that nobody gave must not hide FLASK_DEBUG.
@@ -338,7 +358,8 @@ class FlaskGroup(AppGroup):
 
     ``create_app`` makes the app instead of ``--app``; ``add_default_commands`` adds run, shell and
     routes; ``load_dotenv`` reads .env files; ``set_debug_flag`` lets FLASK_DEBUG set ``app.debug``.
-    Plugins are entry points of the groups ``flask.commands`` and ``aioflask.commands``.
+    Plugins are entry points of the group ``aioflask.commands``, and of ``flask.commands`` once
+    aioflask stands in Flask's place.
     https://flask.palletsprojects.com/en/stable/api/#flask.cli.FlaskGroup
     """
 
@@ -354,7 +375,7 @@ class FlaskGroup(AppGroup):
         params: list[click.Parameter] = list(extra.pop("params", None) or ())
         # Options with callbacks, so that a group function of one's own loses none of it. The env
         # file is first: it may say FLASK_APP.
-        params += [_env_file_option, _app_option, _debug_option]
+        params += [_env_file_option, _as_flask_option, _app_option, _debug_option]
         if add_version_option:
             params.append(version_option)
         settings = extra.setdefault("context_settings", {})
@@ -366,13 +387,14 @@ class FlaskGroup(AppGroup):
         if add_default_commands:
             for command in (run_command, shell_command, routes_command):
                 self.add_command(command)
-        self._loaded_plugin_commands = False
+        self._plugin_groups = ["aioflask.commands", "flask.commands"]
 
     def _load_plugin_commands(self) -> None:
-        if self._loaded_plugin_commands:
-            return
-        self._loaded_plugin_commands = True
-        for group in ("flask.commands", "aioflask.commands"):
+        for group in self._plugin_groups[:]:
+            # Flask's plugins import Flask, and would bring in the real one, whose app is not ours.
+            if group == "flask.commands" and "aioflask.as_flask" not in sys.modules:
+                continue
+            self._plugin_groups.remove(group)
             for entry in importlib.metadata.entry_points(group=group):
                 try:
                     self.add_command(entry.load(), entry.name)
@@ -393,23 +415,40 @@ class FlaskGroup(AppGroup):
                 return None
             if not isinstance(error, NoAppException):
                 raise
-            _show_error(error.format_message())
+            if not self._is_flasks(ctx, name):
+                _show_error(error.format_message())
             return None
+        self._load_plugin_commands()  # The app's module may have put us in Flask's place.
         # Parameter callbacks of the app's commands may want current_app.
         if not current_app or current_app._get_current_object() is not app:  # type: ignore[attr-defined]
             ctx.with_resource(app.app_context())
-        return app.cli.get_command(ctx, name)
+        command = super().get_command(ctx, name) or app.cli.get_command(ctx, name)
+        if command is None:
+            self._is_flasks(ctx, name)
+        return command
+
+    def _is_flasks(self, ctx: click.Context, name: str) -> bool:
+        """Say of a plugin's command that is for Flask how it is reached; else False."""
+        for group in () if ctx.resilient_parsing else self._plugin_groups:
+            if importlib.metadata.entry_points(group=group, name=name):
+                raise click.UsageError(
+                    f"The command '{name}' is of an extension of Flask's, and aioflask does not"
+                    f" stand in Flask's place. Write '{ctx.info_name} --as-flask {name}', set"
+                    " AIOFLASK_AS_FLASK=1, or begin the app's module with"
+                    " 'import aioflask.as_flask'."
+                )
+        return False
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The names of all commands; an app that fails to load is shown and left out."""
-        self._load_plugin_commands()
-        names = set(super().list_commands(ctx))
+        names: set[str] = set()
         try:
             names.update(ctx.ensure_object(ScriptInfo).load_app().cli.list_commands(ctx))
         except Exception as error:
             if not ctx.resilient_parsing:
                 _show_error(_told(error))
-        return sorted(names)
+        self._load_plugin_commands()  # The app's module may have put us in Flask's place.
+        return sorted(names.union(super().list_commands(ctx)))
 
     def make_context(
         self,
@@ -434,6 +473,7 @@ class FlaskGroup(AppGroup):
         bare = not args and self.no_args_is_help
         if bare or (len(args) == 1 and args[0] in self.get_help_option_names(ctx)):
             _env_file_option.handle_parse_result(ctx, {}, [])
+            _as_flask_option.handle_parse_result(ctx, {}, [])
             _app_option.handle_parse_result(ctx, {}, [])
         return super().parse_args(ctx, args)
 
@@ -617,7 +657,7 @@ def run_command(
     )
 
 
-run_command.params.insert(0, _debug_option)
+run_command.params[:0] = [_as_flask_option, _debug_option]
 
 
 def _check_run(info: ScriptInfo, reload: bool | None, workers: int, with_threads: bool) -> None:
@@ -658,26 +698,7 @@ def _load_or_report(info: ScriptInfo) -> t.Any:
             raise
         text = _told(error)
         _show_error(text)
-        return _broken_app(text)
-
-
-def _broken_app(text: str) -> Callable[..., t.Any]:
-    """An ASGI application that says on every page why there is no app."""
-    body = f"The app could not be loaded. Correct this and save:\n\n{text}".encode()
-    headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"cache-control", b"no-store")]
-
-    async def app(scope: t.Any, receive: t.Any, send: t.Any) -> None:
-        if scope["type"] == "http":
-            start = {"type": "http.response.start", "status": 500, "headers": headers}
-            await send(start)
-            await send({"type": "http.response.body", "body": body})
-        elif scope["type"] == "websocket":
-            await receive()
-            await send({"type": "websocket.close", "code": 1011})
-        else:
-            raise NotImplementedError(scope["type"])  # How ASGI says that there is no lifespan.
-
-    return app
+        return reloader.broken_app(text)
 
 
 # --- shell and routes ------------------------------------------------------------------------

@@ -221,6 +221,18 @@ class Job:
             replies.put(reply)
         return False
 
+    async def do(self, work: t.Callable[[Job], t.Any]) -> t.Any:
+        """Have the thread do more work while it waits, and return its value; on the loop."""
+        job = Job(self.home, work)
+        self.replies.put(job)
+        return await job.outcome()
+
+
+def lent_thread() -> Job | None:
+    """The job whose thread waits for what runs here, and does its plain work meanwhile."""
+    job = _waiting.get()
+    return job if job is not None and job.waiting and job.replies is not None else None
+
 
 async def _shielded(awaitable: t.Awaitable[T]) -> T:
     from anyio import CancelScope
@@ -511,11 +523,8 @@ async def run_sync(func: t.Callable[P, T], /, *args: P.args, **kwargs: P.kwargs)
     ctx = _cv_app.get(None)
     call = functools.partial(context.run, func, *args, **kwargs)
     try:
-        waiting = _waiting.get()
-        if waiting is not None and waiting.waiting and waiting.replies is not None:
-            job = Job(waiting.home, lambda job: call())
-            waiting.replies.put(job)
-            return t.cast(T, await job.outcome())
+        if (lent := lent_thread()) is not None:
+            return t.cast(T, await lent.do(lambda job: call()))
         if ctx is None:
             import anyio.to_thread
 
@@ -662,6 +671,19 @@ class LoopThread:
         :raises RuntimeError: on the background loop's own thread.
         """
         return self.start(coro, context).result()
+
+    def serve(self, func: t.Callable[..., t.Awaitable[t.Any]], *args: t.Any) -> t.Any:
+        """Await ``func(*args)`` as :meth:`run` does; this thread does its plain work meanwhile."""
+        crossing = Crossing(func, *args)
+        crossing.context = copy_context()
+        job, outer = Job(self.home, t.cast(t.Any, None)), _thread.job
+        self.home.spawn(job.outcome, copy_context())
+        _thread.job = job
+        try:
+            return job.cross(crossing)
+        finally:
+            _thread.job = outer
+            self.home.post(job.waiter, None)
 
     def stop(self) -> None:
         """Cancel what is running, and end the thread."""

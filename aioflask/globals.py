@@ -61,7 +61,7 @@ def _active() -> AppContext:
 
 def _outermost() -> AppContext:
     # COMPAT: where a request borrows the `g` of an `app_context()` around it, Flask's app context
-    # is that one. Flask-SQLAlchemy knows its sessions by it.
+    # is that one. Extensions know their database sessions by it.
     ctx = _active()
     while ctx._outer is not None:
         ctx = ctx._outer

@@ -20,6 +20,7 @@ import sysconfig
 import tempfile
 import threading
 import time
+import typing as t
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from fnmatch import fnmatch
@@ -197,3 +198,22 @@ def _end(child: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         child.kill()
         child.wait()
+
+
+def broken_app(text: str) -> t.Any:
+    """An ASGI application that says on every page why there is no app."""
+    body = f"The app could not be loaded. Correct this and save:\n\n{text}".encode()
+    headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"cache-control", b"no-store")]
+
+    async def app(scope: t.Any, receive: t.Any, send: t.Any) -> None:
+        if scope["type"] == "http":
+            start = {"type": "http.response.start", "status": 500, "headers": headers}
+            await send(start)
+            await send({"type": "http.response.body", "body": body})
+        elif scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.close", "code": 1011})
+        else:
+            raise NotImplementedError(scope["type"])  # How ASGI says that there is no lifespan.
+
+    return app

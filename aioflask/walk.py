@@ -29,11 +29,11 @@ from . import mounts
 from .concurrency import (
     Crossing,
     InContext,
-    Job,
     PoolFull,
     _raising,
     hop,
     iscoroutinefunction,
+    lent_thread,
     needs_thread,
     on_loop,
     pool_of,
@@ -668,11 +668,12 @@ async def cross(ctx: AppContext, is_watched: bool = False) -> Response:
     context = ctx._context = copy_context()
     if ctx.plan.on_thread:
         coro = respond(ctx)
+        work = partial(step_in, context, coro)
         try:
-            pool = pool_of(ctx.app)
-            job = Job(pool.home, partial(step_in, context, coro))
-            pool.submit(job)
-            return await job.outcome()  # type: ignore[no-any-return]
+            lent = lent_thread()
+            if lent is not None:
+                return await lent.do(work)  # type: ignore[no-any-return]
+            return await pool_of(ctx.app).run(work)
         except BaseException as error:
             if inspect.getcoroutinestate(coro) != inspect.CORO_CREATED:
                 raise

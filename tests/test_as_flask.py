@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import site
 import subprocess
 import sys
@@ -149,3 +150,127 @@ def test_a_version_is_known_also_without_the_distribution(tmp_path: Path, instal
     assert done.stdout.split() == [version, version, "Flask", version, str(int(installed))], (
         done.stderr
     )
+
+
+def test_no_module_is_loaded_twice_and_none_of_flask_itself() -> None:
+    run("""if True:
+        import aioflask.as_flask
+        import importlib, importlib.metadata, pkgutil, sys
+        from pathlib import Path
+        import aioflask
+
+        original = Path(importlib.metadata.distribution("flask").locate_file("flask"))
+        assert original.is_dir() and original.parts != Path(aioflask.__file__).parts
+        ours = [m.name for m in pkgutil.walk_packages(aioflask.__path__, "aioflask.")]
+        ours.remove("aioflask.__main__")
+        for name in ours:
+            importlib.import_module(name)
+            importlib.import_module(name.removeprefix("aio"))
+        assert len(ours) > 50
+        files = {}
+        for name, module in list(sys.modules.items()):
+            file = getattr(module, "__file__", None)
+            if file and (name + ".").startswith(("flask.", "aioflask.")):
+                assert files.setdefault(file, module) is module, name
+                assert original not in Path(file).parents
+    """)
+
+
+# --- without a line of code: the variable, commands, pytest ---------------------------------------
+
+
+def told(*args: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
+    """Run a command where Flask is installed, with aioflask put in its place from outside."""
+    environ = {**os.environ, "AIOFLASK_AS_FLASK": "1", **env}
+    return subprocess.run(args, cwd=cwd, env=environ, capture_output=True, text=True, timeout=50)
+
+
+WHO = "import flask; print(flask.Flask.__module__)"
+
+
+@pytest.mark.parametrize(
+    ("value", "module"),
+    [("1", "aioflask.app"), ("true", "aioflask.app"), ("0", "flask.app"), ("", "flask.app")],
+)
+def test_the_variable_puts_us_in_flasks_place_in_any_process(
+    tmp_path: Path, value: str, module: str
+) -> None:
+    done = told(sys.executable, "-c", WHO, cwd=tmp_path, AIOFLASK_AS_FLASK=value)
+    assert (done.stdout.strip(), done.stderr) == (module, "")
+
+
+def test_processes_that_are_started_from_one_are_the_same(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(
+        "import aioflask.as_flask, multiprocessing, subprocess, sys\n"
+        "def child():\n"
+        "    import flask; print('spawned', flask.Flask.__module__, flush=True)\n"
+        "if __name__ == '__main__':\n"
+        f"    subprocess.run([sys.executable, '-c', {WHO!r}])\n"
+        "    process = multiprocessing.get_context('spawn').Process(target=child)\n"
+        "    process.start(); process.join()\n"
+    )
+    done = told(sys.executable, "app.py", cwd=tmp_path, AIOFLASK_AS_FLASK="")
+    assert done.stdout.splitlines() == ["aioflask.app", "spawned aioflask.app"], done.stderr
+
+
+def test_flasks_own_command_is_ours_then(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(
+        "import click, flask\napp = flask.Flask(__name__)\n"
+        "@app.cli.command()\nasync def who(): click.echo(type(flask.current_app.json).__module__)\n"
+    )
+    flask = Path(sys.executable).parent / "flask"
+    assert told(str(flask), "who", cwd=tmp_path).stdout == "aioflask.json.provider\n"
+    assert "flask.app" not in told(str(flask), "--version", cwd=tmp_path).stdout
+    assert told(sys.executable, "-m", "flask", "who", cwd=tmp_path).stdout.startswith("aioflask")
+
+
+TESTS = """\
+import subprocess, sys
+import flask
+
+def test_who():
+    assert flask.Flask.__module__ == "aioflask.app"
+
+def test_who_in_a_subprocess():
+    code = "import flask; print(flask.Flask.__module__)"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True) == "aioflask.app\\n"
+"""
+
+
+@pytest.mark.parametrize("more", [[], ["-n", "2"]])
+def test_as_a_plugin_of_pytest(tmp_path: Path, more: list[str]) -> None:
+    (tmp_path / "pytest.ini").write_text("[pytest]\naddopts = -p aioflask.as_flask\n")
+    (tmp_path / "conftest.py").write_text("from flask import Flask\n")
+    (tmp_path / "test_one.py").write_text(TESTS)
+    (tmp_path / "test_two.py").write_text(TESTS)
+    command = (sys.executable, "-m", "pytest", "-q", "-W", "error", *more)
+    for variable in ("", "1"):
+        done = told(*command, cwd=tmp_path, AIOFLASK_AS_FLASK=variable)
+        assert "4 passed" in done.stdout, done.stdout + done.stderr
+        assert "warning" not in done.stdout
+
+
+def test_the_plugin_says_when_it_comes_too_late(tmp_path: Path) -> None:
+    (tmp_path / "early.py").write_text("import flask\n")
+    command = (sys.executable, "-m", "pytest", "-p", "early", "-p", "aioflask.as_flask")
+    done = told(*command, cwd=tmp_path, AIOFLASK_AS_FLASK="", PYTHONPATH=str(tmp_path))
+    assert done.returncode != 0
+    assert "Flask itself is loaded already" in done.stderr
+
+
+def test_no_extension_is_named_in_the_package() -> None:
+    """What is done for one of them is done for all: nobody has to be on a list."""
+    names = re.compile(
+        r"flask[-_ ]?(sqlalchemy|login|security|migrate|wtf|rest(ful|x)|socketio|session|caching|"
+        r"babel|mail|admin|cors|limiter|jwt|principal|debug-?toolbar|marshmallow|smorest|compress|"
+        r"talisman|httpauth|bcrypt|pymongo|mongoengine|apscheduler|dance|assets|moment|bootstrap)"
+        r"|sqlalchemy|alembic|wtforms|peewee|mongoengine|celery|sentry|opentelemetry|newrelic",
+        re.IGNORECASE,
+    )
+    package = ROOT / "aioflask"
+    sources = [path for path in package.rglob("*.py") if path.name != "socketio.py"]
+    assert len(sources) > 50
+    for path in sources:
+        # `FLASK_DEBUG` and `FLASK_MAIL__PORT` are Flask's own variables.
+        text = re.sub(r"FLASK_[A-Z_]+", "", path.read_text("utf-8"))
+        assert (found := names.search(text)) is None, f"{path}: {found}"

@@ -11,7 +11,6 @@ import typing as t
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextvars import copy_context
-from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import ModuleType
 
@@ -316,25 +315,95 @@ def test_a_factory_that_returns_nothing_is_told_so() -> None:
     assert "forget to return" in result.output
 
 
-def test_plugins_of_both_groups_are_commands_and_a_broken_one_is_left_out(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def plugged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder on the path with a distribution that has commands for Flask and for us."""
     write(tmp_path / "plug.py", "import click\n@click.command()\ndef go(): click.echo('went')\n")
+    write(
+        tmp_path / "extension.py",
+        "import flask, click\n@click.command()\n@flask.cli.with_appcontext\n"
+        "def go(): click.echo(flask.current_app.name)\n",
+    )
     metadata = tmp_path / "plug-1.0.dist-info"
     metadata.mkdir()
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: plug\nVersion: 1.0\n")
     (metadata / "entry_points.txt").write_text(
-        "[flask.commands]\nfrom-flask = plug:go\nbroken = plug:missing\n"
-        "[aioflask.commands]\nfrom-us = plug:go\n"
+        "[flask.commands]\nfrom-flask = extension:go\nbroken-there = extension:missing\n"
+        "[aioflask.commands]\nfrom-us = plug:go\nbroken = plug:missing\n"
     )
+    write(tmp_path / "shop.py", "import aioflask\napp = aioflask.Flask(__name__)\n")
+    write(tmp_path / "late.py", "import flask\nimport aioflask.as_flask\n")
+    write(tmp_path / "placed.py", "import aioflask.as_flask, flask\napp = flask.Flask(__name__)\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    group = FlaskGroup()
-    assert invoke(group, "from-flask").output.endswith("went\n")
-    result = invoke(group, "from-us")
-    assert result.output == "went\n"
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_plugins_are_commands_and_a_broken_one_is_left_out(plugged: Path) -> None:
+    assert invoke(FlaskGroup(), "from-us").stdout == "went\n"
     result = invoke(FlaskGroup(), "from-us")
     assert "'broken' (plug:missing) is left out" in result.stderr
-    assert EntryPoint("x", "plug:go", "y").load().name == "go"
+
+
+@pytest.mark.parametrize("app", ["", "shop"])
+def test_a_plugin_of_flasks_is_not_loaded_and_one_is_told_how(plugged: Path, app: str) -> None:
+    group = FlaskGroup(name="aioflask")
+    result = invoke(group, *(["--app", app] if app else []), "from-flask", prog_name="aioflask")
+    assert result.exit_code == 2
+    assert "Write 'aioflask --as-flask from-flask', set" in result.stderr
+    assert "extension" not in sys.modules
+    assert "from-flask" not in invoke(FlaskGroup(), "--help").output
+
+
+def command(folder: Path, *args: str, **env: str) -> subprocess.CompletedProcess[str]:
+    """Run a command line in an interpreter of its own, where Flask is installed, too."""
+    environ = {**os.environ, "PYTHONPATH": str(folder), **env}
+    line = [sys.executable, "-m", "aioflask", *args]
+    return subprocess.run(line, cwd=folder, env=environ, capture_output=True, text=True, timeout=50)
+
+
+@pytest.mark.parametrize(
+    ("args", "env"),
+    [
+        (["--as-flask", "--app", "shop", "from-flask"], {}),
+        (["--app", "shop", "--as-flask", "from-flask"], {}),
+        (["--app", "placed", "from-flask"], {}),
+        (["from-flask"], {"AIOFLASK_AS_FLASK": "1", "FLASK_APP": "shop"}),
+    ],
+)
+def test_with_us_in_flasks_place_its_plugins_are_commands(
+    plugged: Path, args: list[str], env: dict[str, str]
+) -> None:
+    done = command(plugged, *args, **env)
+    assert (done.returncode, done.stdout.strip()) == (
+        0,
+        args[args.index("--app") + 1] if env == {} else "shop",
+    )
+    assert "'broken-there' (extension:missing) is left out" in done.stderr
+
+
+@pytest.mark.parametrize("args", [["--as-flask", "--app", "shop"], ["--app", "placed"]])
+def test_help_lists_the_plugins_of_flask_where_we_stand_in_its_place(
+    plugged: Path, args: list[str]
+) -> None:
+    assert "from-flask" in command(plugged, *args, "--help").stdout
+
+
+def test_an_env_file_may_put_us_in_flasks_place(plugged: Path) -> None:
+    (plugged / ".flaskenv").write_text("AIOFLASK_AS_FLASK=1\nFLASK_APP=shop\n")
+    assert command(plugged, "from-flask").stdout == "shop\n"
+    assert "from-flask" in command(plugged, "--help").stdout
+
+
+def test_too_late_is_said(plugged: Path) -> None:
+    done = command(plugged, "--app", "late", "routes")
+    assert done.returncode == 1
+    assert "Flask itself is loaded already" in done.stderr
+    (plugged / "sitecustomize.py").write_text("import flask\n")
+    done = command(plugged, "--as-flask", "routes")
+    assert done.returncode == 2
+    assert "Flask itself is loaded already" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_version_shows_what_a_bug_report_needs() -> None:

@@ -1095,7 +1095,7 @@ def test_a_background_loop_that_stops_cancels_what_runs_and_ends_its_thread() ->
         future.result(1)
 
 
-def test_the_plain_client_serves_mixed_requests_on_the_background_loop(app_of_one: Flask) -> None:
+def test_the_plain_client_lends_its_thread_to_plain_views(app_of_one: Flask) -> None:
     async def inner() -> str:
         return await run_sync(thread_name)
 
@@ -1108,8 +1108,64 @@ def test_the_plain_client_serves_mixed_requests_on_the_background_loop(app_of_on
         return thread_name()
 
     client = app_of_one.test_client()
-    assert client.get("/plain").text == "aioflask-worker-0"
+    assert client.get("/plain").text == thread_name()
     assert client.get("/async").text == "aioflask-loop"
+
+
+def test_what_hangs_on_the_tests_thread_is_there_in_a_plain_view(app: Flask) -> None:
+    connection = sqlite3.connect(":memory:")  # Refuses every other thread than this one.
+    connection.execute("CREATE TABLE note (text)")
+
+    @app.post("/notes")
+    def add() -> str:
+        connection.execute("INSERT INTO note VALUES (?)", (request.get_json()["text"],))
+        return "added"
+
+    assert app.test_client().post("/notes", json={"text": "Emma"}).text == "added"
+    assert connection.execute("SELECT text FROM note").fetchall() == [("Emma",)]
+    connection.close()
+
+
+def test_a_plain_view_may_use_the_plain_client_itself(app_of_one: Flask) -> None:
+    @app_of_one.get("/outer")
+    def outer() -> str:
+        return "outer " + app_of_one.test_client().get("/inner").text
+
+    @app_of_one.get("/inner")
+    def inner() -> str:
+        return "inner"
+
+    assert app_of_one.test_client().get("/outer").text == "outer inner"
+
+
+def test_the_plain_client_on_a_loops_thread_leaves_plain_views_to_the_workers(
+    app_of_one: Flask,
+) -> None:
+    app_of_one.add_url_rule("/plain", view_func=thread_name)
+
+    async def main() -> str:
+        return app_of_one.test_client().get("/plain").text
+
+    assert asyncio.run(main()) == "aioflask-worker-0"
+
+
+def test_what_stops_the_waiting_thread_stops_the_plain_client(app: Flask) -> None:
+    """As Ctrl+C does, which must not wait for the view."""
+    go_on = threading.Event()
+    done = threading.Event()
+
+    @app.get("/slow")
+    async def slow() -> str:
+        threading.Timer(0.1, os.kill, [os.getpid(), signal.SIGINT]).start()
+        await anyio.to_thread.run_sync(go_on.wait)
+        done.set()
+        return "done"
+
+    with pytest.raises(KeyboardInterrupt):
+        app.test_client().get("/slow")
+    assert not done.is_set()
+    go_on.set()
+    assert done.wait(10)
 
 
 # --- lanes -------------------------------------------------------------------------------------

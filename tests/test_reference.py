@@ -12,6 +12,8 @@ import importlib
 import inspect
 import json
 import re
+import subprocess
+import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -83,7 +85,8 @@ def documented(text: str) -> tuple[set[str], dict[str, set[str]]]:
         name = f"{module}.{found}" if kind == "py:data" else found
         owner, _, last = name.rpartition(".")
         names.add(name)
-        if inspect.isclass(ours(owner)):
+        # To import it would put us in Flask's place for all other tests; it has no class.
+        if owner != "aioflask.as_flask" and inspect.isclass(ours(owner)):
             members[ours(owner).__name__].add(last)
         if listed := MEMBERS.search(options):
             members[last].update(re.split(r",\s+", listed[1]))
@@ -135,7 +138,12 @@ def test_every_member_of_a_class_has_an_entry(key: str) -> None:
 
 def test_everything_that_has_an_entry_exists() -> None:
     for name in NAMES:
-        ours(name)  # AttributeError, if there is no such thing.
+        if not name.startswith("aioflask.as_flask."):
+            ours(name)  # AttributeError, if there is no such thing.
+    names = sorted(name for name in NAMES if name.startswith("aioflask.as_flask."))
+    code = f"import aioflask.as_flask; print({', '.join(names)})"
+    assert names
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
 
 @pytest.mark.parametrize("key", FLASK["classes"])

@@ -95,7 +95,7 @@ def test_the_default_configuration_is_flasks_and_settings_more() -> None:
 def test_commands_have_flasks_options(command: str) -> None:
     ours, theirs = OURS["options"][command], FLASK["options"][command]
     assert {name: ours.get(name) for name in theirs} == theirs
-    added = {"run_command": {"--workers -w"}}
+    added = {"run_command": {"--workers -w", "--as-flask"}, "cli": {"--as-flask"}}
     assert ours.keys() - theirs.keys() == added.get(command, set())
 
 
