@@ -306,7 +306,8 @@ def public_things(module: str) -> Iterator[tuple[str, str | None]]:
                     yield f"{module}:{name}.{key}", inspect.getdoc(getattr(thing, key))
 
 
-@pytest.mark.parametrize("module", [name for name in SOURCES if name != "__main__"])
+# To import as_flask would put us in Flask's place for all other tests; it has nothing but data.
+@pytest.mark.parametrize("module", sorted(SOURCES.keys() - {"__main__", "as_flask"}))
 def test_every_public_name_is_documented(module: str) -> None:
     found = {name: "no docstring" for name, text in public_things(module) if not text}
     allowed = {name for name in EXCEPTIONS["undocumented"] if name.split(":")[0] == module}
