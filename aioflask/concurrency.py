@@ -221,11 +221,9 @@ class Job:
             replies.put(reply)
         return False
 
-    async def do(self, work: t.Callable[[Job], t.Any]) -> t.Any:
-        """Have the thread do more work while it waits, and return its value; on the loop."""
-        job = Job(self.home, work)
+    def submit(self, job: Job) -> None:
+        """Have the thread do another job while it waits; as `Pool.submit`."""
         self.replies.put(job)
-        return await job.outcome()
 
 
 def lent_thread() -> Job | None:
@@ -472,12 +470,6 @@ class Pool(_Workers):
             self.start_thread()
         self.queue.put(job)
 
-    async def run(self, work: t.Callable[[Job], T]) -> T:
-        """Run ``work(job)`` on a thread; :class:`PoolFull` as :meth:`submit`."""
-        job = Job(self.home, work)
-        self.submit(job)
-        return await job.outcome()  # type: ignore[no-any-return]
-
     def lane(self) -> Lane:
         """The lane for one more request: an idle one, a new one, or the least busy."""
         lane = min(self.lanes, key=lambda lane: lane.requests, default=None)
@@ -508,6 +500,22 @@ def pool_of(app: Flask, purpose: str = "worker") -> Pool:
     return pool_in(app._pools, config["WORKER_THREADS"], config["WORKER_QUEUE"], purpose)
 
 
+def worker_for(app: Flask) -> Pool | Job:
+    """What takes a plain job of a request: the thread that waits for this, else the app's pool."""
+    job = _waiting.get()
+    if job is not None and job.waiting and job.replies is not None:
+        return job
+    config = app.config
+    return pool_in(app._pools, config["WORKER_THREADS"], config["WORKER_QUEUE"])
+
+
+async def on_worker(worker: Pool | Job, work: t.Callable[[Job], T]) -> T:
+    """Run ``work(job)`` there, and return its value; `PoolFull` as `Pool.submit`."""
+    job = Job(worker.home, work)
+    worker.submit(job)
+    return await job.outcome()  # type: ignore[no-any-return]
+
+
 async def run_sync(func: t.Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
     """Run a plain, blocking function in a worker thread and return its value.
 
@@ -523,13 +531,13 @@ async def run_sync(func: t.Callable[P, T], /, *args: P.args, **kwargs: P.kwargs)
     ctx = _cv_app.get(None)
     call = functools.partial(context.run, func, *args, **kwargs)
     try:
-        if (lent := lent_thread()) is not None:
-            return t.cast(T, await lent.do(lambda job: call()))
-        if ctx is None:
+        lent = lent_thread()
+        if lent is None and ctx is None:
             import anyio.to_thread
 
             return await anyio.to_thread.run_sync(t.cast("t.Callable[[], T]", call))
-        return t.cast(T, await pool_of(ctx.app).run(lambda job: call()))
+        worker = lent or pool_of(t.cast("AppContext", ctx).app)
+        return await on_worker(worker, lambda job: call())
     finally:
         _bring_back(context)
 
@@ -673,7 +681,12 @@ class LoopThread:
         return self.start(coro, context).result()
 
     def serve(self, func: t.Callable[..., t.Awaitable[t.Any]], *args: t.Any) -> t.Any:
-        """Await ``func(*args)`` as :meth:`run` does; this thread does its plain work meanwhile."""
+        """Await ``func(*args)`` as :meth:`run` does; this thread does its plain work meanwhile.
+
+        A thread that runs a loop itself only waits.
+        """
+        if on_loop():
+            return self.run(_call(func, args), copy_context())
         crossing = Crossing(func, *args)
         crossing.context = copy_context()
         job, outer = Job(self.home, t.cast(t.Any, None)), _thread.job

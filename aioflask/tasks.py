@@ -15,6 +15,7 @@ from .concurrency import (
     iscoroutinefunction,
     needs_thread,
     on_loop,
+    on_worker,
     pool_of,
 )
 from .ctx import AppContext
@@ -74,7 +75,8 @@ class Task:
 
     async def _call(self) -> None:
         if self.is_plain:
-            await pool_of(self.app, "task").run(partial(self._call_in, copy_context()))
+            work = partial(self._call_in, copy_context())
+            await on_worker(pool_of(self.app, "task"), work)
             return
         async with self.app.app_context() as ctx:
             ctx._loop = here()

@@ -15,7 +15,6 @@ import io
 import typing as t
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from contextvars import copy_context
 from copy import copy
 from urllib.parse import urlsplit
 
@@ -296,10 +295,7 @@ class FlaskClient(werkzeug.test.Client):
         # In a copy of the test's context, so that the app sees what the test has pushed. A plain
         # view runs on the test's own thread, as in Flask: what hangs on threads (a database in
         # memory, a debugger's prompt) is there.
-        if concurrency.on_loop():
-            exchange = loop.run(_start(door, environ), copy_context())
-        else:
-            exchange = loop.serve(_start, door, environ)
+        exchange = loop.serve(_start, door, environ)
         exchange.raise_error()
         headers = Headers([(usual_name(n), v.decode("latin-1")) for n, v in exchange.headers])
         url = urlsplit(get_current_url(environ))

@@ -29,15 +29,16 @@ from . import mounts
 from .concurrency import (
     Crossing,
     InContext,
+    Job,
     PoolFull,
     _raising,
     hop,
     iscoroutinefunction,
-    lent_thread,
     needs_thread,
     on_loop,
     pool_of,
     step_in,
+    worker_for,
 )
 from .globals import _cv_app
 from .helpers import ContextStream
@@ -668,12 +669,11 @@ async def cross(ctx: AppContext, is_watched: bool = False) -> Response:
     context = ctx._context = copy_context()
     if ctx.plan.on_thread:
         coro = respond(ctx)
-        work = partial(step_in, context, coro)
         try:
-            lent = lent_thread()
-            if lent is not None:
-                return await lent.do(work)  # type: ignore[no-any-return]
-            return await pool_of(ctx.app).run(work)
+            worker = worker_for(ctx.app)
+            job = Job(worker.home, partial(step_in, context, coro))
+            worker.submit(job)
+            return await job.outcome()  # type: ignore[no-any-return]
         except BaseException as error:
             if inspect.getcoroutinestate(coro) != inspect.CORO_CREATED:
                 raise
