@@ -455,13 +455,14 @@ else:
 
 
 class Namespace(_AsyncNamespace):
-    """Handlers of a namespace as methods ``on_...``, of both colours. ::
+    """A namespace whose handlers are methods, of both colours. ::
 
-    class Chat(Namespace):
-        def on_join(self, room): ...
+        class Chat(Namespace):
+            def on_join(self, room): ...
 
+        socketio.on_namespace(Chat("/chat"))
 
-    socketio.on_namespace(Chat("/chat"))
+    A method ``error(exception)`` takes what they raise, unless an error handler does.
     """
 
     socketio: SocketIO
