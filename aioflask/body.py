@@ -44,7 +44,7 @@ class BodyTooLarge(RequestEntityTooLarge):
 class Body:
     """The body of one request, read piece by piece from ASGI's ``receive``."""
 
-    __slots__ = ("_receive", "complete", "length", "loaded", "received", "request", "unread")
+    __slots__ = tuple("_receive complete for_view length loaded received request unread".split())
 
     def __init__(self, request: t.Any, receive: t.Any, length: bytes | None) -> None:
         self.request: t.Any = request
@@ -56,6 +56,8 @@ class Body:
         self.complete: bool = self.length == 0
         self.loaded: bytes | None = None
         """The whole body, once it was read ahead."""
+        self.for_view: bool = False
+        """Whether a plain view has begun, around which there may be an ``async def`` one."""
 
     def check_size(self) -> None:
         """Refuse what is over ``request.max_content_length``: announced, or here already."""

@@ -226,12 +226,6 @@ class Job:
         self.replies.put(job)
 
 
-def lent_thread() -> Job | None:
-    """The job whose thread waits for what runs here, and does its plain work meanwhile."""
-    job = _waiting.get()
-    return job if job is not None and job.waiting and job.replies is not None else None
-
-
 async def _shielded(awaitable: t.Awaitable[T]) -> T:
     from anyio import CancelScope
 
@@ -500,11 +494,13 @@ def pool_of(app: Flask, purpose: str = "worker") -> Pool:
     return pool_in(app._pools, config["WORKER_THREADS"], config["WORKER_QUEUE"], purpose)
 
 
-def worker_for(app: Flask) -> Pool | Job:
-    """What takes a plain job of a request: the thread that waits for this, else the app's pool."""
+def worker_for(app: Flask | None) -> t.Any:
+    """What takes a plain job: the thread that waits for what runs here, else the app's pool."""
     job = _waiting.get()
     if job is not None and job.waiting and job.replies is not None:
         return job
+    if app is None:
+        return None
     config = app.config
     return pool_in(app._pools, config["WORKER_THREADS"], config["WORKER_QUEUE"])
 
@@ -531,12 +527,11 @@ async def run_sync(func: t.Callable[P, T], /, *args: P.args, **kwargs: P.kwargs)
     ctx = _cv_app.get(None)
     call = functools.partial(context.run, func, *args, **kwargs)
     try:
-        lent = lent_thread()
-        if lent is None and ctx is None:
+        worker = worker_for(None if ctx is None else ctx.app)
+        if worker is None:
             import anyio.to_thread
 
             return await anyio.to_thread.run_sync(t.cast("t.Callable[[], T]", call))
-        worker = lent or pool_of(t.cast("AppContext", ctx).app)
         return await on_worker(worker, lambda job: call())
     finally:
         _bring_back(context)

@@ -40,7 +40,7 @@ from .concurrency import (
     step_in,
     worker_for,
 )
-from .globals import _cv_app
+from .globals import _cv_app, _request_context
 from .helpers import ContextStream
 from .plan import ORIGINALS, REPLACEABLE, Group, Plan, grouped, plan_for, replaced_methods
 from .responses import as_ours, calls_wsgi, make_response
@@ -306,10 +306,11 @@ async def dispatch_request(ctx: AppContext) -> t.Any:
     if plan.view_is_async:
         if _get_running_loop() is not None or on_loop():
             return await view(**args)
-        _read_for_loop(ctx)
+        read_for_loop()
         return await Crossing(partial(view, **args))
     if plan.view_needs_thread:
         if plan.on_thread or not on_loop():
+            request._body.for_view = True
             return view(**args)
         return await hop(ctx, partial(view, **args))
     rv = view(**args)
@@ -318,11 +319,11 @@ async def dispatch_request(ctx: AppContext) -> t.Any:
     return rv
 
 
-def _read_for_loop(ctx: AppContext) -> None:
+def read_for_loop() -> None:
     """Read the body on this thread, before an ``async def`` view asks for it on the loop."""
-    request = ctx.request
-    if not request._body.complete:
-        request._body.wait(request.load_body)
+    ctx = t.cast("AppContext", _request_context())
+    if not (ctx._request._body.complete or ctx._request.is_streamed):
+        ctx._request._body.wait(ctx._request.load_body)
 
 
 # --- errors ---------------------------------------------------------------------------------------
