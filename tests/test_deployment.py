@@ -396,6 +396,7 @@ PYTHON_PAGES = [
     "deployment/gunicorn.md",
     "deployment/waitress.md",
     "moving-from-flask.md",
+    "extensions.md",
 ]
 
 
