@@ -19,7 +19,15 @@ from functools import partial
 
 from . import json as flask_json
 from . import walk
-from .concurrency import async_to_sync, needs_thread, on_loop, on_worker, step_in, worker_for
+from .concurrency import (
+    PoolFull,
+    async_to_sync,
+    needs_thread,
+    on_loop,
+    on_worker,
+    step_in,
+    worker_for,
+)
 from .ctx import AppContext
 from .globals import _cv_app, current_app, request, session
 from .sessions import SessionMixin
@@ -293,9 +301,16 @@ class SocketIO:
                 sid=sid, namespace=namespace, event={"message": message, "args": args}
             )
         coro = self._respond(ctx, environ, handler, message, args)
-        if needs_thread(handler):
+        if not needs_thread(handler):
+            return await coro
+        try:
             return await on_worker(worker_for(app), partial(step_in, copy_context(), coro))
-        return await coro
+        except PoolFull:
+            coro.close()
+            app.logger.warning("No worker thread is free for the Socket.IO event %r", message)
+            if message == "connect":
+                raise ConnectionRefusedError("The server is busy") from None
+            return self.server.not_handled
 
     def _request(self, environ: dict[str, t.Any]) -> Request:
         app = t.cast("Flask", self.app)

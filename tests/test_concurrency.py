@@ -1168,6 +1168,39 @@ def test_what_stops_the_waiting_thread_stops_the_plain_client(app: Flask) -> Non
     assert done.wait(10)
 
 
+@pytest.mark.parametrize("shared", [False, True])
+async def test_a_view_that_becomes_async_needs_a_connection_that_threads_may_share(
+    app: Flask, shared: bool
+) -> None:
+    """As docs/how-to/extensions.md says of a connection that a plain hook keeps on g."""
+    app.testing = True
+
+    @app.before_request
+    def connect() -> None:
+        g.db = sqlite3.connect(":memory:", check_same_thread=not shared)
+
+    @app.teardown_request
+    def close(error: BaseException | None) -> None:
+        g.db.close()
+
+    def count() -> str:
+        return str(g.db.execute("SELECT 1").fetchone()[0])
+
+    app.add_url_rule("/plain", view_func=count)
+
+    @app.get("/async")
+    async def converted() -> str:
+        return await run_sync(count)
+
+    async with app.async_client() as client:
+        assert (await client.get("/plain")).text == "1"
+        if shared:
+            assert (await client.get("/async")).text == "1"
+            return
+        with pytest.raises(sqlite3.ProgrammingError, match="only be used in that same thread"):
+            await client.get("/async")
+
+
 # --- lanes -------------------------------------------------------------------------------------
 
 

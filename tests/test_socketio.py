@@ -487,6 +487,41 @@ def test_what_nobody_handles_is_logged_and_not_told(
     assert "KeyError: 'secret'" in caplog.text
 
 
+def test_events_for_which_no_thread_is_free_are_logged_and_dropped(
+    app: Flask, socketio: SocketIO, caplog: pytest.LogCaptureFixture
+) -> None:
+    app.config.update(WORKER_THREADS=1, WORKER_QUEUE=0)
+    begun, go_on = threading.Event(), threading.Event()
+
+    @socketio.event
+    def slow() -> str:
+        begun.set()
+        go_on.wait(10)
+        return "done"
+
+    @socketio.on("connect", namespace="/there")
+    def connect() -> None: ...
+
+    async def ask(client: Any) -> Any:  # On a loop's thread, which cannot be lent.
+        return client.emit("slow", callback=True)
+
+    async def connect_there(client: Any) -> None:
+        client.connect("/there")
+
+    one, two = socketio.test_client(app), socketio.test_client(app)
+    answers = []
+    thread = threading.Thread(target=lambda: answers.append(asyncio.run(ask(one))))
+    thread.start()
+    assert begun.wait(10)
+    assert asyncio.run(ask(two)) is None
+    asyncio.run(connect_there(two))
+    assert not two.is_connected("/there")
+    go_on.set()
+    thread.join(10)
+    assert answers == ["done"]
+    assert caplog.text.count("No worker thread is free for the Socket.IO event") == 2
+
+
 def test_wrong_uses_say_what_to_do(app: Flask) -> None:
     with pytest.raises(ValueError, match=r"async_mode='eventlet' is for WSGI servers\. Leave"):
         SocketIO(app, async_mode="eventlet")
