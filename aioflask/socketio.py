@@ -182,7 +182,13 @@ class SocketIO:
     # --- the server
 
     async def _asgi_app(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self._loop = asyncio.get_running_loop()
+        try:
+            self._loop = asyncio.get_running_loop()
+        except RuntimeError:
+            raise RuntimeError(
+                "python-socketio runs on asyncio alone, and this server runs the app on trio. Serve"
+                " it with asyncio: uvicorn, or hypercorn without '--worker-class trio'."
+            ) from None
         # The library builds the origin that it accepts of fields that anybody can send.
         headers = [pair for pair in scope["headers"] if not pair[0].startswith(b"x-forwarded-")]
         scheme = scope.get("scheme") or "http"

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
 import aioflask.json
@@ -535,6 +536,17 @@ def test_wrong_uses_say_what_to_do(app: Flask) -> None:
         socketio.start_background_task(task)
     with app.test_request_context(), pytest.raises(RuntimeError, match=r"socketio\.emit\(\.\.\.\)"):
         emit("x")
+
+
+def test_trio_is_refused(app: Flask, socketio: SocketIO) -> None:
+    app.testing = True
+
+    async def main() -> None:
+        async with app.async_client() as client:
+            await client.get("/socket.io/?EIO=4&transport=polling")
+
+    with pytest.raises(RuntimeError, match="python-socketio runs on asyncio alone"):
+        anyio.run(main, backend="trio")
 
 
 def test_the_test_client_refuses_a_message_queue(app: Flask) -> None:
