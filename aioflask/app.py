@@ -28,7 +28,7 @@ from . import typing as ft
 from .concurrency import async_to_sync, complete, iscoroutinefunction, on_loop
 from .config import DEFAULTS, Config, ConfigAttribute
 from .ctx import AppContext, RequestContext, _AppCtxGlobals
-from .globals import _active_request, _cv_app, _request_context, g, request, session
+from .globals import _active_request, _cv_app, g, request, session
 from .helpers import get_debug_flag, get_flashed_messages
 from .json.provider import DefaultJSONProvider, JSONProvider
 from .logging import create_logger
@@ -696,9 +696,7 @@ class Flask(Scaffold):
         await what it returns.
         """
         if iscoroutinefunction(func) and not on_loop():
-            # A decorator around an `async def` view (a login) has its request run on this thread.
-            if (ctx := _request_context()) is not None and ctx._request._body.for_view:
-                walk.read_for_loop()
+            walk.read_for_loop()
             return self.async_to_sync(func)
         return func
 

@@ -303,14 +303,14 @@ async def dispatch_request(ctx: AppContext) -> t.Any:
         chosen = app.view_functions[rule.endpoint]
         if chosen is not view:
             return await call(ctx, partial(chosen, **args))
+    if plan.view_is_async and (_get_running_loop() is not None or on_loop()):
+        return await view(**args)
+    request._body.for_view = True
     if plan.view_is_async:
-        if _get_running_loop() is not None or on_loop():
-            return await view(**args)
         read_for_loop()
         return await Crossing(partial(view, **args))
     if plan.view_needs_thread:
         if plan.on_thread or not on_loop():
-            request._body.for_view = True
             return view(**args)
         return await hop(ctx, partial(view, **args))
     rv = view(**args)
@@ -320,10 +320,13 @@ async def dispatch_request(ctx: AppContext) -> t.Any:
 
 
 def read_for_loop() -> None:
-    """Read the body on this thread, before an ``async def`` view asks for it on the loop."""
-    ctx = t.cast("AppContext", _request_context())
-    if not (ctx._request._body.complete or ctx._request.is_streamed):
-        ctx._request._body.wait(ctx._request.load_body)
+    """Read the body on this thread, before an ``async def`` view asks for it on the loop.
+
+    A decorator around such a view (a login) is a plain view, which reads nothing ahead.
+    """
+    request: t.Any = (ctx := _request_context()) and ctx._request
+    if request and request._body.for_view and not (request._body.complete or request.is_streamed):
+        request._body.wait(request.load_body)
 
 
 # --- errors ---------------------------------------------------------------------------------------
