@@ -23,7 +23,7 @@ from werkzeug.utils import cached_property
 from werkzeug.utils import redirect as _redirect
 from werkzeug.wsgi import get_host
 
-from . import calls, connections, mounts, plan, responses, templating, urls, walk
+from . import calls, connections, plan, responses, templating, urls, walk
 from . import typing as ft
 from .concurrency import async_to_sync, complete, iscoroutinefunction, on_loop
 from .config import DEFAULTS, Config, ConfigAttribute
@@ -32,7 +32,6 @@ from .globals import _active_request, _cv_app, g, request, session
 from .helpers import get_debug_flag, get_flashed_messages
 from .json.provider import DefaultJSONProvider, JSONProvider
 from .logging import create_logger
-from .mounts import Mount
 from .routing import FastMap
 from .scaffold import (
     F,
@@ -60,6 +59,7 @@ if t.TYPE_CHECKING:
 
     from .blueprints import Blueprint
     from .concurrency import Pool
+    from .mounts import Mount
     from .tasks import Task
     from .testing import AsyncClient, FlaskClient, FlaskCliRunner
     from .wakeups import Interruptible
@@ -411,8 +411,9 @@ class Flask(Scaffold):
         the other. Its lifespan runs inside of this app's, unless ``lifespan`` says no. Raises
         ValueError for a wrong prefix, TypeError for what is no ASGI application.
         """
-        self._mounts.append(Mount(mounts.check(prefix, app, self._mounts), app, lifespan))
-        self._mounts.sort(key=lambda mount: -len(mount.prefix))
+        from .mounts import add
+
+        add(self._mounts, prefix, app, lifespan)
 
     @setupmethod
     def teardown_appcontext(self, f: T_teardown) -> T_teardown:

@@ -50,22 +50,28 @@ class Mount:
         made.pop("state", None)
         return made if self.state is None else {**made, "state": self.state.copy()}
 
+    @staticmethod
+    def find(ctx: AppContext) -> Mount | None:
+        """The mount that a request, whose URL was matched, belongs to.
 
-def find(ctx: AppContext) -> Mount | None:
-    """The mount that a request, whose URL was matched, belongs to.
-
-    Rules below the prefix go first, so what they match, redirects included, stays the app's.
-    """
-    request = ctx.request
-    error = request.routing_exception
-    if error is not None and not isinstance(error, (NotFound, MethodNotAllowed)):
+        Rules below the prefix go first, so what they match, redirects included, stays the app's.
+        """
+        request = ctx.request
+        error = request.routing_exception
+        if error is not None and not isinstance(error, (NotFound, MethodNotAllowed)):
+            return None
+        path = request.path
+        for mount in ctx.app._mounts:
+            if mount.holds(path):
+                rule = request.url_rule
+                return None if rule is not None and mount.holds(rule.rule) else mount
         return None
-    path = request.path
-    for mount in ctx.app._mounts:
-        if mount.holds(path):
-            rule = request.url_rule
-            return None if rule is not None and mount.holds(rule.rule) else mount
-    return None
+
+
+def add(mounts: list[Mount], prefix: str, app: t.Any, has_lifespan: bool) -> None:
+    """Add one to an app's, the longest prefix first; raises what `check` raises."""
+    mounts.append(Mount(check(prefix, app, mounts), app, has_lifespan))
+    mounts.sort(key=lambda mount: -len(mount.prefix))
 
 
 def check(prefix: str, app: t.Any, mounts: list[Mount]) -> str:

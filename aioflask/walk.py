@@ -25,7 +25,6 @@ from werkzeug.exceptions import (
 from werkzeug.routing import RoutingException
 from werkzeug.wrappers import Request as BaseRequest
 
-from . import mounts
 from .concurrency import (
     Crossing,
     InContext,
@@ -157,7 +156,7 @@ def match(ctx: AppContext, scope: t.Any, kind: type[Plan] = Plan) -> Plan:
         request.url_rule, request.view_args = found
     else:
         match_by_map(ctx)
-    if app._mounts and (mount := mounts.find(ctx)) is not None:
+    if app._mounts and (mount := app._mounts[0].find(ctx)) is not None:
         ctx.plan = mount
         return t.cast(Plan, mount)
     plan = ctx.plan = plan_for(app, request, kind)

@@ -15,7 +15,7 @@ from collections.abc import AsyncIterable, Iterable, Iterator
 
 from werkzeug import exceptions
 
-from . import mounts, walk
+from . import walk
 from .asgiapp import NO_WEBSOCKETS, ASGIApp, asks_for_websocket
 from .asgibody import ASGIBody
 from .concurrency import Crossing, _thread, async_to_sync, background_loop, on_loop, step_in
@@ -124,7 +124,7 @@ async def _walk(ctx: AppContext) -> Mount | None:
     ctx._tokens = [token]
     try:
         walk.match_by_map(ctx)
-        if ctx.app._mounts and (mount := mounts.find(ctx)) is not None:
+        if ctx.app._mounts and (mount := ctx.app._mounts[0].find(ctx)) is not None:
             return mount
         request = ctx.request
         # A rule that matches may serve it: Flask-Sock does, on a server that lends its socket.

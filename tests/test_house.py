@@ -33,8 +33,8 @@ FLOORS = [
     "typing lazy globals signals wakeups concurrency config json.provider json json.tag",
     "body streams headers wrappers routing",
     "ctx urls sessions helpers templating views logging responses",
-    "scaffold blueprints plan calls mounts walk connections app",
-    "multipart asgibody disconnects environ exchange wsgiapp asgiapp doors wsgi shutdown"
+    "scaffold blueprints plan calls walk connections app",
+    "mounts multipart asgibody disconnects environ exchange wsgiapp asgiapp doors wsgi shutdown"
     " aside tasks lifespan websockets sse middleware debughelpers websocket_client sse_client"
     " async_client faults debug reloader serving finder cli testing typed"
     " socketio_client socketio doctor"
