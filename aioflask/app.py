@@ -29,6 +29,7 @@ from .concurrency import async_to_sync, complete, iscoroutinefunction, on_loop
 from .config import DEFAULTS, Config, ConfigAttribute
 from .ctx import AppContext, RequestContext, _AppCtxGlobals
 from .globals import _active_request, _cv_app, g, request, session
+from .headers import UnsendableResponse
 from .helpers import get_debug_flag, get_flashed_messages
 from .json.provider import DefaultJSONProvider, JSONProvider
 from .logging import create_logger
@@ -543,7 +544,9 @@ class Flask(Scaffold):
 
     def log_exception(self, exc_info: t.Any) -> None:
         """Log the unhandled exception of a request, a triple as `sys.exc_info` gives it."""
-        self.logger.error("Exception on %s [%s]", request.path, request.method, exc_info=exc_info)
+        # A path of the client's must not look like a line of ours.
+        path, method = (repr(text)[1:-1] for text in (request.path, request.method))
+        self.logger.error("Exception on %s [%s]", path, method, exc_info=exc_info)
 
     def raise_routing_exception(self, request: Request) -> t.NoReturn:
         """Raise the exception of a request that matched no rule.
@@ -613,8 +616,8 @@ class Flask(Scaffold):
                     ctx.leave_lane()
             try:
                 await response.send_asgi(ctx, send)
-            except StreamsFull as error:
-                response = await walk.refuse_stream(ctx, error)
+            except (StreamsFull, UnsendableResponse) as error:
+                response = await walk.answer_instead(ctx, error)
                 await response.send_asgi(ctx, send)
         finally:
             if ctx._lane is not None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import typing as t
 
+from .headers import encoded
+
 if t.TYPE_CHECKING:
     from .ctx import AppContext
     from .typing import Scope
@@ -24,11 +26,8 @@ class ASGIBody:
         data = b"" if request._body.complete else None
         if request._body.loaded is not None:
             data = request._body.loaded
-        added = [
-            (name.lower().encode("latin-1"), value.encode("latin-1"))
-            for name, value in response.headers
-            if name.lower() not in ("content-type", "content-length")
-        ]
+        kept = ("content-type", "content-length")
+        added = encoded(field for field in response.headers if field[0].lower() not in kept)
 
         async def receive() -> t.Any:
             nonlocal data

@@ -36,9 +36,8 @@ class BodyTooLarge(RequestEntityTooLarge):
     def __init__(self, setting: str, limit: int) -> None:
         self.setting: str = setting
         self.limit: int = limit
-        super().__init__(
-            f"The request's body is larger than {limit:,} bytes, which is the limit of {setting}."
-        )
+        more = "has more parts than" if setting == "MAX_FORM_PARTS" else "is larger in bytes than"
+        super().__init__(f"The request's body {more} {limit:,}, which is the limit of {setting}.")
 
 
 class Body:
@@ -51,7 +50,9 @@ class Body:
         self._receive = receive
         self.unread: bytes = b""
         self.received: int = 0
-        self.length: int | None = int(length) if length is not None and length.isdigit() else None
+        # Python refuses to read thousands of digits; with twenty a number is over every limit.
+        number = length[:20] if length is not None and length.isdigit() else None
+        self.length: int | None = int(number) if number is not None else None
         """Bytes, as Content-Length says, or None."""
         self.complete: bool = self.length == 0
         self.loaded: bytes | None = None
@@ -222,6 +223,16 @@ class ArrivingBody:
 
 
 # --- forms and query strings ----------------------------------------------------------------------
+
+
+def check_pairs(request: t.Any, data: bytes) -> None:
+    """Refuse an urlencoded form that is over a limit, before it is decoded."""
+    limit = request.max_form_memory_size
+    if limit is not None and len(data) > limit:
+        raise BodyTooLarge("MAX_FORM_MEMORY_SIZE", limit)
+    limit = request.max_form_parts
+    if limit is not None and data.count(b"&") >= limit and sum(map(bool, data.split(b"&"))) > limit:
+        raise BodyTooLarge("MAX_FORM_PARTS", limit)
 
 
 def parse_pairs(text: str) -> list[tuple[str, str]]:

@@ -12,12 +12,13 @@ from contextvars import Context, Token
 from functools import wraps
 
 from werkzeug.exceptions import HTTPException
-from werkzeug.routing import WebsocketMismatch
+from werkzeug.routing import RequestRedirect, WebsocketMismatch
 
 from . import typing as ft
 from .concurrency import complete, iscoroutinefunction, on_loop
 from .globals import _cv_app, _request_context
 from .signals import appcontext_popped, appcontext_pushed
+from .urls import without_host
 
 if t.TYPE_CHECKING:
     from types import TracebackType
@@ -239,6 +240,8 @@ class AppContext:
                 from .debughelpers import explain_mismatch
 
                 error.description = explain_mismatch(request)
+            elif isinstance(error, RequestRedirect):
+                error.new_url = without_host(t.cast("MapAdapter", adapter), error.new_url)
             request.routing_exception = error
 
     # --- being active

@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import typing as t
 from collections.abc import Callable, Iterable, Iterator
+from urllib.parse import urljoin
 
 from jinja2.loaders import BaseLoader
 from werkzeug.routing import RequestRedirect
@@ -62,12 +63,12 @@ class FormDataRoutingRedirect(AssertionError):
     def __init__(self, request: Request) -> None:
         error = request.routing_exception
         assert isinstance(error, RequestRedirect)
-        reason = ""
-        if error.new_url.partition("?")[0] == f"{request.base_url}/":
+        reason, canonical = "", urljoin(request.url, error.new_url)
+        if canonical.partition("?")[0] == f"{request.base_url}/":
             reason = " The URL's rule ends with a slash, and a path without it is redirected there."
         super().__init__(
             f"A {request.method} request came for {request.url!r}, and routing redirects it to the"
-            f" canonical URL {error.new_url!r}.{reason} The browser would follow without the form's"
+            f" canonical URL {canonical!r}.{reason} The browser would follow without the form's"
             " data. Send the form to the canonical URL, or redirect with status 307 or 308.\n\n"
             "This error is raised in debug mode only."
         )
@@ -153,3 +154,12 @@ def _describe_loader(loader: BaseLoader) -> Iterator[str]:
         elif isinstance(value, (tuple, list)) and all(isinstance(item, str) for item in value):
             yield f"{key}:"
             yield from (f"  - {item}" for item in value)
+
+
+def never_awaited(coro: t.Any) -> str:
+    """What is wrong with a response of a coroutine."""
+    name = getattr(coro, "__name__", "...")
+    return (
+        f"A response was made of a coroutine: {name}() was called but never awaited."
+        f" Write 'await {name}(...)'."
+    )

@@ -8,6 +8,8 @@ import typing as t
 from collections.abc import Iterator
 from urllib.parse import quote, unquote_to_bytes, urlsplit
 
+from .headers import readable
+
 if t.TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
@@ -102,7 +104,8 @@ def _path_info(scope: Scope, root: str) -> str:
 
 def _add_headers(environ: WSGIEnvironment, headers: t.Iterable[tuple[bytes, bytes]]) -> None:
     repeated: dict[str, list[str]] = {}
-    for name, value in headers:
+    fields = list(headers)
+    for name, value in readable((name for name, _ in fields), fields):
         if b"_" in name:
             continue  # X_User must not read as X-User.
         key = name.decode("latin-1").upper().replace("-", "_")

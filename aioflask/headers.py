@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import typing as t
+from functools import wraps
 
 from werkzeug.datastructures import Headers
 from werkzeug.datastructures.mixins import ImmutableHeadersMixin
 from werkzeug.exceptions import BadRequestKeyError
+from werkzeug.utils import get_content_type
 
 if t.TYPE_CHECKING:
     from .wrappers import Response
@@ -66,6 +69,35 @@ class ResponseHeaders(Headers):
         super().__setitem__(key, value)
 
 
+_FRAGILE = frozenset(
+    {b"authorization", b"date", b"if-modified-since", b"if-unmodified-since", b"if-range"}
+)
+
+
+def readable(names: t.Iterable[bytes], pairs: t.Any) -> t.Any:
+    """A request's fields without those that are nonsense, and at which Werkzeug's readers fail.
+
+    A year of 400 digits is no date (RFC 9110, 5.6.7), what is not ASCII no credentials (11.4).
+    """
+    if _FRAGILE.isdisjoint(names):
+        return pairs
+    return [
+        (name, value) for name, value in pairs if name not in _FRAGILE or _makes_sense(name, value)
+    ]
+
+
+def _makes_sense(name: bytes, value: bytes) -> bool:
+    return value.isascii() if name == b"authorization" else len(value) < 64 or b'"' in value
+
+
+def long_suffix(environ: t.Any, length: int | None) -> t.Any:
+    """An environ that asks for the whole file where it asks for more than that of its end."""
+    asked = re.fullmatch(r"bytes=-(\d{1,18})", environ.get("HTTP_RANGE", ""), re.A)
+    if asked is None or length is None or int(asked[1]) <= length:
+        return environ
+    return {**environ, "HTTP_RANGE": "bytes=0-"}
+
+
 class HeadersOnDemand:
     """The header fields of a response, to be read and changed, made when they are first wanted.
 
@@ -83,15 +115,100 @@ class HeadersOnDemand:
         return headers
 
 
+F = t.TypeVar("F", bound=t.Callable[..., t.Any])
+
+TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+"""A header field's name, or a cookie's: RFC 9110, 5.6.2; RFC 6265, 4.1.1."""
+
+_UNFIT = re.compile(r"[^\t\x20-\x7e\x80-\xff]")
+
+
+class UnsendableResponse(ValueError):
+    """A response that HTTP cannot carry. It is answered with a 500 in its place."""
+
+
 field_names: dict[str, bytes] = {}
 """Names of fields as ASGI wants them, by how they were written."""
 
 
 def field_name(name: str) -> bytes:
-    """A field's name as ASGI wants it, in lower case; look into `field_names` first."""
+    """A field's name as ASGI wants it, in lower case; look into `field_names` first.
+
+    :raises UnsendableResponse: for what is no name (RFC 9110, 5.1).
+    """
+    if not TOKEN.fullmatch(name):
+        raise UnsendableResponse(
+            f"The response has a header field with the name {name!r}. A name is made of letters,"
+            " digits and dashes."
+        )
     found = name.lower().encode("latin-1")
     if len(field_names) < 500:  # Views may pass on what a client sent.
         field_names[name] = found
+    return found
+
+
+def field_value(name: str, value: str) -> bytes:
+    """A field's value as ASGI wants it.
+
+    :raises UnsendableResponse: for control characters, and for what is not latin-1 (RFC 9110, 5.5).
+    """
+    if unfit := _UNFIT.search(value):
+        raise UnsendableResponse(
+            f"The response's header field {name}: {value!r} has the character {unfit[0]!r}, which"
+            " no header can carry: one that begins a new line would begin a new header. Leave it"
+            " out, or quote the value with urllib.parse.quote()."
+        )
+    return value.strip(" \t").encode("latin-1")
+
+
+def encoded(fields: t.Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
+    """Fields as ASGI wants them; raises what `field_name` and `field_value` raise."""
+    return [(field_name(name), field_value(name, value)) for name, value in fields]
+
+
+def checked(set_cookie: F) -> F:
+    """Werkzeug's ``set_cookie``, with a ValueError for a name or a domain that is none.
+
+    Either would give the cookie attributes by accident (RFC 6265, 4.1.1).
+    """
+
+    @wraps(set_cookie)
+    def check(
+        response: t.Any, key: str, value: str = "", max_age: t.Any = None, expires: t.Any = None,
+        path: str | None = "/", domain: str | None = None, *args: t.Any, **kwargs: t.Any,
+    ) -> None:  # fmt: skip
+        if not TOKEN.fullmatch(key):
+            raise ValueError(
+                f"set_cookie({key!r}): a cookie's name is made of letters, digits and dashes."
+            )
+        if domain and re.search(r"[;,\x00-\x20\x7f]", domain):
+            raise ValueError(f"set_cookie({key!r}, domain={domain!r}): that is no domain.")
+        set_cookie(response, key, value, max_age, expires, path, domain, *args, **kwargs)
+
+    return t.cast(F, check)
+
+
+content_types: dict[str | None, str] = {}
+
+
+def content_type_of(mimetype: str) -> str:
+    """A mimetype with its charset, as Werkzeug writes it; look into `content_types` first."""
+    found = content_types.get(mimetype)
+    if found is None:
+        found = get_content_type(mimetype, "utf-8")
+        if len(content_types) < 100:  # Views may pass on what a client sent.
+            content_types[mimetype] = found
+    return found
+
+
+encoded_types: dict[str, bytes] = {}
+
+
+def encode_type(content_type: str) -> bytes:
+    """A content type as ASGI wants it; look into `encoded_types` first."""
+    found = field_value("Content-Type", content_type)
+    if len(encoded_types) < 100:
+        encoded_types[content_type] = found
     return found
 
 

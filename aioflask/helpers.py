@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import sys
 import typing as t
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
@@ -14,6 +15,7 @@ from datetime import datetime
 from functools import cache, update_wrapper
 
 import werkzeug.utils
+from werkzeug.exceptions import NotFound
 from werkzeug.exceptions import abort as _wz_abort
 from werkzeug.wrappers import Response as BaseResponse
 
@@ -361,6 +363,10 @@ def send_file(
     )
 
 
+# A segment that is empty, or goes nowhere or up: "a.txt/", "./a.txt", "a/../b".
+_NO_FILE = re.compile(r"(?:^|/)\.{0,2}(?:/|$)")
+
+
 def send_from_directory(
     directory: os.PathLike[str] | str, path: os.PathLike[str] | str, **kwargs: t.Any
 ) -> Response:
@@ -369,9 +375,14 @@ def send_from_directory(
     ``path`` may come from the client, ``directory`` may not. Further arguments are
     :func:`send_file`'s.
     """
-    return werkzeug.utils.send_from_directory(  # type: ignore[return-value]
-        directory, path, **_prepare_send_file_kwargs(**kwargs)
-    )
+    if _NO_FILE.search(os.fspath(path)):
+        raise NotFound
+    try:
+        return werkzeug.utils.send_from_directory(  # type: ignore[return-value]
+            directory, path, **_prepare_send_file_kwargs(**kwargs)
+        )
+    except UnicodeEncodeError:  # Half of a surrogate pair.
+        raise NotFound from None
 
 
 # --- names -------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import typing as t
 from collections import deque
+from dataclasses import replace
 
 from werkzeug.datastructures import FileStorage, Headers
 from werkzeug.exceptions import BadRequest
@@ -30,6 +31,9 @@ from .concurrency import on_loop, run_sync
 if t.TYPE_CHECKING:
     from .wrappers import Request
 
+HEAD_SIZE, HEAD_FIELDS = 16_384, 64
+"""Bytes and fields that the head of a part may have."""
+
 WRITE_AT_ONCE = 1 << 20
 """Bytes of uploaded files that are written by one visit to a thread."""
 
@@ -37,17 +41,16 @@ WRITE_AT_ONCE = 1 << 20
 class PartsDecoder:
     """Multipart/form-data (RFC 7578) as Werkzeug's events, from pieces cut anywhere.
 
-    ``memory`` is what a field may have in bytes, where the decoder is to see to it.
-
-    :raises BadRequest: for a body that is not multipart.
-    :raises RequestEntityTooLarge: beyond a limit on parts or on the memory for fields.
+    :raises BadRequest: for a body that is not multipart, or a part with too large a head.
+    :raises BodyTooLarge: beyond ``MAX_FORM_PARTS``.
     """
 
-    def __init__(self, request: Request, memory: int | None) -> None:
+    def __init__(self, request: Request) -> None:
         boundary = request.mimetype_params.get("boundary", "").encode("latin-1", "replace")
         if not boundary or request.mimetype != "multipart/form-data":
             raise BadRequest("The body is not multipart/form-data, or has no boundary to part it.")
-        self._decoder = MultipartDecoder(boundary, memory, max_parts=request.max_form_parts)
+        self._decoder = MultipartDecoder(boundary)  # Its limits do not name their settings.
+        self._parts, self._max_parts = 0, request.max_form_parts
         self._mark = b"--" + boundary
         self._whole = len(self._mark) + 4  # Two dashes, or none, and the line's end.
         self._held = b""
@@ -84,12 +87,30 @@ class PartsDecoder:
         return end
 
     def _decode(self, data: bytes | None) -> t.Iterator[Event]:
+        if data is not None and self._decoder.state is State.EPILOGUE:
+            return  # It is nobody's, and the decoder would keep it.
         try:
             self._decoder.receive_data(data)
             while not isinstance(event := self._next_event(), (NeedData, Epilogue)):
-                yield event
+                yield self._checked(event) if isinstance(event, (Field, File)) else event
         except ValueError as error:
             raise BadRequest("The multipart body is malformed.") from error
+        if self._decoder.state in _BETWEEN and len(self._decoder.buffer) > HEAD_SIZE:
+            raise BadRequest(_LARGE_HEAD)
+
+    def _checked(self, part: Field | File) -> Field | File:
+        """Hold a part against the limits, and its name against RFC 7578, 4.2."""
+        self._parts += 1
+        if self._max_parts is not None and self._parts > self._max_parts:
+            raise BodyTooLarge("MAX_FORM_PARTS", self._max_parts)
+        size = sum(len(name) + len(value) + 4 for name, value in part.headers)
+        if size > HEAD_SIZE or len(part.headers) > HEAD_FIELDS:
+            raise BadRequest(_LARGE_HEAD)
+        if "*" in (disposition := part.headers["content-disposition"]):
+            # What other readers of this body do not know must not have another name here.
+            _, options = parse_options_header(_EXTENDED_NAME.sub("", disposition))
+            part = replace(part, name=options.get("name", part.name))
+        return part
 
     def _next_event(self) -> Event:
         decoder = self._decoder
@@ -101,6 +122,10 @@ class PartsDecoder:
         return decoder.next_event()
 
 
+# Where the decoder keeps what has come until it finds what it looks for.
+_BETWEEN = (State.PREAMBLE, State.PART)
+_LARGE_HEAD = "What stands before the data of a part of the multipart body is too large."
+_EXTENDED_NAME = re.compile(r";\s*name\*[^=;]*=[^;]*", re.IGNORECASE)
 _LINE_BREAK = re.compile(rb"\r\n?|\n")
 
 
@@ -109,10 +134,10 @@ class MultipartParser:
 
     def __init__(self, request: Request) -> None:
         self._request = request
-        self._decoder = PartsDecoder(request, request.max_form_memory_size)
+        self._decoder = PartsDecoder(request)
         self._part: Field | File | None = None
         self._field: list[bytes] = []
-        self._field_size = 0
+        self._fields_size = 0  # of all of them
         self._writes: list[tuple[t.IO[bytes], bytes]] = []
         self.form: list[tuple[str, str]] = []
         self.files: list[tuple[str, FileStorage]] = []
@@ -135,7 +160,7 @@ class MultipartParser:
                 self._begin(event)
 
     def _begin(self, part: Field | File) -> None:
-        self._part, self._field, self._field_size = part, [], 0
+        self._part, self._field = part, []
         if isinstance(part, File):
             stream = self._request._get_file_stream(
                 total_content_length=self._request.content_length,
@@ -153,9 +178,9 @@ class MultipartParser:
             self.to_write += len(data)
             return
         self._field.append(data)
-        self._field_size += len(data)
+        self._fields_size += len(data)
         limit = self._request.max_form_memory_size
-        if limit is not None and self._field_size > limit:
+        if limit is not None and self._fields_size > limit:
             raise BodyTooLarge("MAX_FORM_MEMORY_SIZE", limit)
         if not event.more_data:
             self.form.append((part.name, _text(part.headers, b"".join(self._field))))
@@ -298,7 +323,7 @@ class Parts:
 
     def __init__(self, request: Request) -> None:
         self.request: Request = request
-        self._decoder = PartsDecoder(request, None)
+        self._decoder = PartsDecoder(request)
         self._body = request._body
         if self._body.loaded is not None:  # By a hook, or for a WSGI server.
             self._body.unread = self._body.loaded

@@ -11,8 +11,9 @@ from __future__ import annotations
 import re
 import typing as t
 
+from werkzeug.datastructures import ImmutableDict
 from werkzeug.routing import BaseConverter, Map, Rule, RuleFactory
-from werkzeug.routing.converters import IntegerConverter
+from werkzeug.routing.converters import FloatConverter, IntegerConverter
 
 Convert = t.Callable[[str], t.Any] | None
 Found = tuple[Rule, tuple[tuple[str, Convert], ...]]
@@ -135,7 +136,7 @@ def _whole(part: str) -> tuple[str] | None:
 
 
 def _digits(part: str) -> tuple[str] | None:
-    return (part,) if part.isdecimal() else None
+    return (part,) if part.isdecimal() and part.isascii() else None
 
 
 def _test(part: t.Any) -> Test | None:
@@ -144,7 +145,7 @@ def _test(part: t.Any) -> Test | None:
     if not part.final:
         if part.content == r"(?P<__werkzeug_0>[^/]{1,})\Z":
             return _whole
-        if part.content == r"(?P<__werkzeug_0>\d+)\Z":
+        if part.content == r"(?P<__werkzeug_0>[0-9]+)\Z":
             return _digits
     pattern = re.compile(part.content)
     # A converter's own groups would shift the values.
@@ -168,7 +169,7 @@ def _quick(converter: BaseConverter) -> Convert:
     kind = type(converter)
     if kind.to_python is BaseConverter.to_python:
         return None
-    if kind is IntegerConverter and (
+    if kind in (ASCIIInteger, IntegerConverter) and (
         (vars(converter)["fixed_digits"], vars(converter)["min"], vars(converter)["max"])
         == (0, None, None)
     ):
@@ -176,9 +177,24 @@ def _quick(converter: BaseConverter) -> Convert:
     return converter.to_python
 
 
+class ASCIIInteger(IntegerConverter):
+    """Werkzeug's ``int``, for ASCII digits alone: ``\\d`` is one of any script."""
+
+    regex = "[0-9]+"
+
+
+class ASCIIFloat(FloatConverter):
+    """Werkzeug's ``float``, likewise."""
+
+    regex = r"[0-9]+\.[0-9]+"
+
+
 class FastMap(Map):
     """Werkzeug's ``Map`` with a :class:`Router`, made anew after rules were added."""
 
+    default_converters = ImmutableDict(
+        {**Map.default_converters, "int": ASCIIInteger, "float": ASCIIFloat}
+    )
     _router: Router | None = None
 
     def add(self, rulefactory: RuleFactory) -> None:

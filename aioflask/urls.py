@@ -13,8 +13,17 @@ from werkzeug.routing import BuildError
 from .globals import _cv_app, _request_context
 
 if t.TYPE_CHECKING:
+    from werkzeug.routing import MapAdapter
+
     from .app import Flask
     from .ctx import AppContext
+
+
+def without_host(adapter: MapAdapter, url: str) -> str:
+    """A redirect of the map, relative if it stays on the host; it never begins with ``//``."""
+    own = f"{adapter.url_scheme}://{adapter.get_host(None)}/"
+    return "/" + url[len(own) :].lstrip("/\\") if url.startswith(own) else url
+
 
 _ANCHOR_SAFE = "%!#$&'()*+,/:;=?@"  # COMPAT: the characters of a fragment that Flask leaves alone
 

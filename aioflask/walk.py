@@ -40,6 +40,7 @@ from .concurrency import (
     worker_for,
 )
 from .globals import _cv_app, _request_context
+from .headers import UnsendableResponse
 from .helpers import ContextStream
 from .plan import ORIGINALS, REPLACEABLE, Group, Plan, grouped, plan_for, replaced_methods
 from .responses import as_ours, calls_wsgi, make_response
@@ -63,7 +64,9 @@ __all__ = ["ORIGINALS", "REPLACEABLE"]
 Func = t.Callable[..., t.Any]
 
 # RFC 3986, 3.2.2, with an optional port. Hosts that were valid are remembered, a bounded number.
-_host = re.compile(r"(\[[0-9a-f:.]+\]|[\w.~!$&'()*+,;=%-]+)(?::(\d{0,5}))?", re.I | re.A)
+_host = re.compile(
+    r"(\[[0-9a-f:.]+\]|(?:[\w.~!$&'()*+,;=-]|%[0-9a-f]{2})+)(?::(\d{0,5}))?", re.I | re.A
+)
 _valid_hosts: set[bytes] = {b""}
 
 
@@ -139,7 +142,8 @@ def match(ctx: AppContext, scope: t.Any, kind: type[Plan] = Plan) -> Plan:
     url_map = app.url_map
     found = None
     if (
-        request._raw.get(b"host", b"") in _valid_hosts
+        request._raw.get(b"host") in _valid_hosts
+        and len(request._raw) == len(scope["headers"])  # No second Host, and nothing else twice.
         and type(url_map) is FastMap
         and not (
             app._replaces_url_adapter
@@ -177,6 +181,10 @@ def match_by_map(ctx: AppContext) -> None:
     request = ctx._request
     host = request._raw.get(b"host", b"")
     try:
+        if (scope := request.scope) and scope.get("http_version", "1.1") != "2":
+            hosts = [name for name, _ in scope["headers"]].count(b"host")
+            if hosts > 1 or (not hosts and scope.get("http_version") == "1.1"):
+                raise SecurityError("A request of HTTP/1.1 has one Host header (RFC 9112, 3.2).")
         if host not in _valid_hosts:
             text = host.decode("latin-1") if request.scope else _plain_host(request.environ)
             valid = _host.fullmatch(text)
@@ -695,11 +703,17 @@ async def cross(ctx: AppContext, is_watched: bool = False) -> Response:
         ctx._own_context = False
 
 
-async def refuse_stream(ctx: AppContext, error: PoolFull) -> Response:
-    """Answer 503 in place of a stream that found no thread; nothing of it was sent yet."""
+async def answer_instead(ctx: AppContext, error: PoolFull | UnsendableResponse) -> Response:
+    """Answer in place of a stream that found no thread, or of what HTTP cannot carry.
+
+    Nothing of it was sent yet; its request is torn down already.
+    """
     token = ctx._activate()
     try:
-        return await _refuse(ctx, error)
+        if isinstance(error, PoolFull):
+            return await _refuse(ctx, error)
+        await report_exception(ctx, error)
+        return as_ours(ctx, make_response(ctx, InternalServerError()))
     finally:
         ctx._deactivate(token)
 

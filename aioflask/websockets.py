@@ -29,6 +29,7 @@ from .concurrency import (
 )
 from .ctx import AppContext, copy_current_request_context
 from .globals import _active_websocket, _cv_app
+from .headers import encoded
 from .helpers import make_response
 from .plan import OF_A_REQUEST, Plan
 from .responses import as_ours
@@ -154,7 +155,7 @@ class WebSocket(Request):
                 f" {self.requested_subprotocols or 'no subprotocols'}, and closes the WebSocket if"
                 " it is given another one (RFC 6455, 4.1)."
             )
-        pairs = [(k.lower().encode(), v.encode("latin-1")) for k, v in dict(headers or {}).items()]
+        pairs = encoded(dict(headers or {}).items())
         pairs += [(b"set-cookie", cookie.encode()) for cookie in await self._session_cookies()]
         await self._send({"type": "websocket.accept", "subprotocol": subprotocol, "headers": pairs})
         self._state = _OPEN

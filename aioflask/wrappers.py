@@ -18,7 +18,6 @@ from werkzeug.exceptions import BadRequest, HTTPException
 from werkzeug.formparser import FormDataParser
 from werkzeug.http import HTTP_STATUS_CODES
 from werkzeug.sansio.http import parse_cookie
-from werkzeug.utils import get_content_type
 from werkzeug.wrappers import Request as _WerkzeugRequest
 from werkzeug.wrappers import Response as _WerkzeugResponse
 
@@ -28,13 +27,29 @@ from .body import (
     ArrivingBody,
     Body,
     EnvironBody,
+    check_pairs,
     multidict,
     open_for_plain_code,
     parse_pairs,
 )
 from .concurrency import hop, on_loop
 from .globals import _cv_app, current_app
-from .headers import HeadersOnDemand, RequestHeaders, field_name, field_names
+from .headers import (
+    HeadersOnDemand,
+    RequestHeaders,
+    UnsendableResponse,
+    checked,
+    content_type_of,
+    content_types,
+    encode_type,
+    encoded,
+    encoded_types,
+    field_name,
+    field_names,
+    field_value,
+    long_suffix,
+    readable,
+)  # fmt: skip
 from .lazy import lazy
 from .streams import Watch, send_stream
 from .wakeups import Event
@@ -192,7 +207,7 @@ class Request(_WerkzeugRequest):
     @lazy
     def headers(self) -> Headers:
         """The header fields; one that was sent twice is joined, as WSGI servers do."""
-        pairs = self._scope["headers"]
+        pairs = readable(self._raw, self._scope["headers"])
         if len(self._raw) == len(pairs):
             return RequestHeaders(pairs)
         joined: dict[bytes, bytes] = {}  # RFC 9110, 5.3, and RFC 9113, 8.2.3
@@ -465,6 +480,7 @@ class Request(_WerkzeugRequest):
     def _take_form(self, kind: str, data: bytes) -> None:
         storage, own = self.parameter_storage_class, self.__dict__
         if kind == _URLENCODED:
+            check_pairs(self, data)
             form, files = parse_pairs(data.decode("utf-8", "replace")), []
         else:
             from .multipart import parse_loaded
@@ -550,19 +566,6 @@ def _load_json(data: bytes) -> t.Any:
 # --- the response ---------------------------------------------------------------------------------
 
 
-_content_types: dict[str | None, str] = {}
-
-
-def _content_type(mimetype: str) -> str:
-    """A mimetype with its charset, as Werkzeug writes it."""
-    found = _content_types.get(mimetype)
-    if found is None:
-        found = get_content_type(mimetype, "utf-8")
-        if len(_content_types) < 100:  # Views may pass on what a client sent.
-            _content_types[mimetype] = found
-    return found
-
-
 _BODILESS = frozenset({204, 304})
 _CHANGED_ON_THE_WAY = frozenset({b"location", b"content-location"})
 
@@ -631,11 +634,13 @@ class Response(_WerkzeugResponse):
                 if mimetype is None:
                     mimetype = self.default_mimetype or ""
                 if mimetype != "text/html":
-                    self._type = _content_types.get(mimetype) or _content_type(mimetype)
+                    self._type = content_types.get(mimetype) or content_type_of(mimetype)
         else:
             if kind is types.CoroutineType:
                 response.close()  # type: ignore[union-attr]
-                raise TypeError(_never_awaited(response))
+                from .debughelpers import never_awaited
+
+                raise TypeError(never_awaited(response))
             super().__init__(response, status, headers, mimetype, content_type, direct_passthrough)  # type: ignore[arg-type]
 
     # Werkzeug sets these three on the instance, and what it sets there wins.
@@ -664,6 +669,12 @@ class Response(_WerkzeugResponse):
             return t.cast(int, ctx.app.config["MAX_COOKIE_SIZE"])
         return super().max_cookie_size
 
+    set_cookie = checked(_WerkzeugResponse.set_cookie)
+
+    def _process_range_request(self, environ: t.Any, length: t.Any, accept: t.Any) -> bool:
+        """As Werkzeug's, which refuses a suffix longer than the file (RFC 9110, 14.1.2)."""
+        return super()._process_range_request(long_suffix(environ, length), length, accept)
+
     # --- sending
 
     async def send_asgi(self, ctx: AppContext, send: t.Any) -> None:
@@ -686,7 +697,8 @@ class Response(_WerkzeugResponse):
         if "headers" in own or code in _BODILESS:
             pairs = self._encode_headers(len(body))
         else:
-            pairs = [(b"content-type", self._type.encode("latin-1"))] if self._type else []
+            kind = encoded_types.get(self._type) or encode_type(self._type)
+            pairs = [(b"content-type", kind)] if kind else []
             if self.automatically_set_content_length:
                 pairs.append((b"content-length", b"%d" % len(body)))
         if head or code in _BODILESS:
@@ -709,7 +721,10 @@ class Response(_WerkzeugResponse):
                 length = None
             elif key in _CHANGED_ON_THE_WAY:
                 value = self.get_wsgi_headers({})[name]  # Werkzeug makes a URI of an IRI.
-            pairs.append((key, value.encode("latin-1")))
+            if value.isascii() and value.isprintable():  # PERF: most are.
+                pairs.append((key, value.strip().encode()))
+            else:
+                pairs.append((key, field_value(name, value)))
         if length is not None and self.automatically_set_content_length:
             pairs.append((b"content-length", b"%d" % length))
         return pairs
@@ -733,7 +748,7 @@ class Response(_WerkzeugResponse):
         code = self._status_code
         if not 200 <= code < 600:
             await self._close(ctx)
-            raise ValueError(_UNSENDABLE.format(self.status))
+            raise UnsendableResponse(_UNSENDABLE.format(self.status))
         start = {"type": "http.response.start", "status": code, "headers": pairs}
         if ctx.request.method == "HEAD" or code in _BODILESS:
             body, self._plain = None, b""
@@ -753,7 +768,7 @@ class Response(_WerkzeugResponse):
 
         def start_response(status: str, fields: t.Any, exc_info: t.Any = None) -> t.Any:
             self.status = status
-            pairs[:] = [(k.lower().encode("latin-1"), v.encode("latin-1")) for k, v in fields]
+            pairs[:] = encoded(fields)
             return written.append
 
         token = _cv_app.set(ctx)  # It may use the request, though its teardown has run.
@@ -779,11 +794,3 @@ _UNSENDABLE = (
     "The response has the status {!r}, which cannot be sent as a final one: it must be a number"
     " from 200 to 599, as in 'return body, 201'."
 )
-
-
-def _never_awaited(coro: t.Any) -> str:
-    name = getattr(coro, "__name__", "...")
-    return (
-        f"A response was made of a coroutine: {name}() was called but never awaited."
-        f" Write 'await {name}(...)'."
-    )

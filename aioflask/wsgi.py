@@ -18,10 +18,20 @@ from werkzeug import exceptions
 from . import walk
 from .asgiapp import NO_WEBSOCKETS, ASGIApp, asks_for_websocket
 from .asgibody import ASGIBody
-from .concurrency import Crossing, _thread, async_to_sync, background_loop, on_loop, step_in
+from .concurrency import (
+    Crossing,
+    _thread,
+    async_to_sync,
+    background_loop,
+    complete,
+    on_loop,
+    step_in,
+)
 from .environ import scope_from_environ
+from .headers import UnsendableResponse, encoded
 from .mounts import Mount
 from .plan import plan_for
+from .responses import as_ours, make_response
 from .streams import as_bytes
 from .wsgiapp import WSGIApp
 
@@ -93,7 +103,13 @@ class _Answer:
 
     def start(self, response: Response) -> None:
         """Give the head to the server; called where the request is active."""
-        ctx, source = self._ctx, response.response
+        ctx = self._ctx
+        try:
+            encoded(response.headers)
+        except UnsendableResponse as error:
+            complete(walk.report_exception(ctx, error))
+            response = as_ours(ctx, make_response(ctx, exceptions.InternalServerError()))
+        source = response.response
         context = t.cast(contextvars.Context, ctx._context)
         if isinstance(source, AsyncIterable):
             of_ours = _thread.job is not None

@@ -32,11 +32,11 @@ EXCEPTIONS: dict[str, dict[str, str]] = tomllib.loads((DATA / "house.toml").read
 FLOORS = [
     "typing lazy globals signals wakeups concurrency config json.provider json json.tag",
     "body streams headers wrappers routing",
-    "ctx urls sessions helpers templating views logging responses",
+    "urls ctx sessions helpers templating logging responses",
     "scaffold blueprints plan calls walk connections app",
-    "mounts multipart asgibody disconnects environ exchange wsgiapp asgiapp doors wsgi shutdown"
-    " aside tasks lifespan websockets sse middleware debughelpers websocket_client sse_client"
-    " async_client faults debug reloader serving finder cli testing typed"
+    "views mounts multipart asgibody disconnects environ exchange wsgiapp asgiapp doors wsgi"
+    " shutdown aside tasks lifespan websockets sse middleware debughelpers websocket_client"
+    " sse_client async_client faults debug reloader serving finder cli testing typed"
     " socketio_client socketio doctor"
     " as_flask",
 ]

@@ -221,9 +221,9 @@ def test_the_router_answers_every_path_of_an_ordinary_service(rule: str, path: s
 
 
 @pytest.mark.parametrize(
-    ("text", "value"), [("7", 7), ("007", 7), ("٣", 3), ("-1", None), ("²", None), ("1\n", None)]
+    ("text", "value"), [("7", 7), ("007", 7), ("٣", None), ("-1", None), ("²", None), ("1\n", None)]
 )
-def test_an_int_is_what_python_takes_for_decimal_digits(text: str, value: int | None) -> None:
+def test_an_int_is_made_of_ascii_digits(text: str, value: int | None) -> None:
     found = map_of(Rule("/<int:n>", endpoint="n", methods=["GET"])).router.match("GET", f"/{text}")
     assert (found and found[1]) == (None if value is None else {"n": value})
 

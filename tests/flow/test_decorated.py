@@ -68,7 +68,12 @@ async def test_a_decorator_refuses_before_a_byte_is_read(colour: str) -> None:
     async def send(message: Any) -> None:
         sent.append(message)
 
-    headers = [(b"x-pass", b"no"), (b"content-length", b"4"), (b"content-type", b"text/plain")]
+    headers = [
+        (b"host", b"a"),
+        (b"x-pass", b"no"),
+        (b"content-length", b"4"),
+        (b"content-type", b"text/plain"),
+    ]
     scope = {"type": "http", "http_version": "1.1", "method": "POST", "path": "/"}
     await app({**scope, "query_string": b"", "headers": headers}, receive, send)
     assert sent[0]["status"] == 403

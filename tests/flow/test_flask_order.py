@@ -151,6 +151,22 @@ def read_before_the_view(log: Log) -> Log:
     ]
 
 
+def relative_redirects(log: Log) -> Log:
+    changed: Log = []
+    for entry in log:
+        if entry.get("status") == 308 and "headers" in entry:
+            headers = [each.replace("http://localhost/", "/") for each in entry["headers"]]
+            for place, header in enumerate(headers):
+                name, _, value = header.partition(": ")
+                if name == "content-length":  # The page shows the URL twice.
+                    headers[place] = f"{name}: {int(value) - 2 * len('http://localhost')}"
+            entry = entry | {"headers": headers}
+            if "body" in entry:
+                entry["body"] = entry["body"].replace("http://localhost/", "/")
+        changed.append(entry)
+    return changed
+
+
 class Difference(NamedTuple):
     """Why something goes otherwise, how Flask's log is turned into ours, and where."""
 
@@ -242,6 +258,12 @@ DIFFERENCES = [
         "The error names the after hook that returned nothing. Flask falls over it later.",
         lambda log: json.loads(json.dumps(log).replace("AttributeError", "TypeError")),
         "an_after_hook_returns_nothing",
+    ),
+    Difference(
+        "A redirect of the URL map is relative, so that no Host header gets into it.",
+        relative_redirects,
+        """a_redirect_of_a_rule hooks_of_a_redirect_to_the_slash methods_of_the_walk_replaced
+        other_methods_replaced routing_errors_and_handlers""",
     ),
     Difference(
         "The body is read before an `async def` view begins, so one that is too large begins none.",

@@ -658,17 +658,18 @@ def test_forms_have_limits_of_their_own(
     assert pieces(flow, [body], content_type=kind).status == 413
 
 
-def test_the_limit_of_fields_is_for_multipart_alone(flow: Flow) -> None:
-    """As in Flask; a form in a query's syntax is limited as a whole."""
+def test_the_limit_of_fields_is_for_urlencoded_forms_too(flow: Flow) -> None:
     flow.app.config["MAX_FORM_MEMORY_SIZE"] = 10
     flow.route("/", methods=["POST"])(READERS["form"])
-    assert pieces(flow, [b"a=" + b"x" * 20], content_type=FORM_TYPE).json == 1
+    assert pieces(flow, [b"a=" + b"x" * 8], content_type=FORM_TYPE).json == 1
+    assert pieces(flow, [b"a=" + b"x" * 9], content_type=FORM_TYPE).status == 413
 
 
 def test_a_big_multipart_body_keeps_to_the_form_limits_while_it_arrives(flow: Flow) -> None:
-    field = b'--XX\r\nContent-Disposition: form-data; name="a"\r\n\r\n' + b"x" * 300_000 + b"\r\n"
+    field = b'--XX\r\nContent-Disposition: form-data; name="a"\r\n\r\n' + b"x" * 200_000 + b"\r\n"
+    file = field.replace(b'name="a"', b'name="f"; filename="f"')
     flow.route("/", methods=["POST"])(READERS["form"])
-    body = cut(field * 3 + b"--XX--\r\n", 65_536)
+    body = cut(field * 2 + file * 2 + b"--XX--\r\n", 65_536)
     assert pieces(flow, body, content_type=BOUNDARY).json == 1
-    flow.app.config["MAX_FORM_MEMORY_SIZE"] = 200_000
+    flow.app.config["MAX_FORM_MEMORY_SIZE"] = 300_000
     assert pieces(flow, body, content_type=BOUNDARY).status == 413

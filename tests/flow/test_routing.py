@@ -36,7 +36,7 @@ def location(answer: Answer) -> str:
         ("/<int:x>", "/007", "7"),
         ("/<int:x>", "/-7", None),
         ("/<int:x>", "/7.5", None),
-        ("/<int:x>", "/\u0663", "3"),
+        ("/<int:x>", "/\u0663", None),
         ("/<int(signed=True):x>", "/-7", "-7"),
         ("/<int(fixed_digits=3):x>", "/007", "7"),
         ("/<int(fixed_digits=3):x>", "/7", None),
