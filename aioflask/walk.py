@@ -721,7 +721,7 @@ async def answer_instead(ctx: AppContext, error: PoolFull | UnsendableResponse) 
 async def _refuse(ctx: AppContext, error: PoolFull) -> Response:
     """Answer 503 on the loop, since no thread is free to do more."""
     ctx.app.logger.warning(
-        "All %d worker threads are busy and %d requests wait for one: %s was answered with 503."
+        "All %d worker threads are busy and %d requests wait for one: %r was answered with 503."
         " Raise WORKER_THREADS or WORKER_QUEUE, or make slow views 'async def'.",
         ctx.app.config["WORKER_THREADS"],
         ctx.app.config["WORKER_QUEUE"],

@@ -516,7 +516,7 @@ async def _cross(ctx: AppContext) -> None:
         lane.requests -= 1  # It would count as busy for as long as the WebSocket is open.
     except PoolFull as error:
         app.logger.warning(
-            "All threads are busy: the WebSocket %s was refused with 503. Raise WEBSOCKET_THREADS,"
+            "All threads are busy: the WebSocket %r was refused with 503. Raise WEBSOCKET_THREADS,"
             " or make its view 'async def'.",
             ctx.request.path,
         )

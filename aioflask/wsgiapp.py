@@ -100,7 +100,7 @@ class WSGIApp:
             pool.submit(stream)
         except PoolFull:
             _logger.warning(
-                "All %d threads of %r are busy and %d requests wait for one: %s was answered with"
+                "All %d threads of %r are busy and %d requests wait for one: %r was answered with"
                 " 503. Raise WSGIApp's 'threads' or 'queue'.",
                 self.threads, self, self.queue, scope["path"],
             )  # fmt: skip
