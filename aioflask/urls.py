@@ -19,9 +19,13 @@ if t.TYPE_CHECKING:
     from .ctx import AppContext
 
 
+_CONTROLS = {code: f"%{code:02X}" for code in [*range(33), 127]}
+
+
 def without_host(adapter: MapAdapter, url: str) -> str:
     """A redirect of the map, relative if it stays on the host; it never begins with ``//``."""
     own = f"{adapter.url_scheme}://{adapter.get_host(None)}/"
+    url = url.translate(_CONTROLS)  # A query string comes as it was sent.
     return "/" + url[len(own) :].lstrip("/\\") if url.startswith(own) else url
 
 

@@ -119,6 +119,10 @@ def test_slash_redirects_are_relative(door: Door, path: str, to: bytes) -> None:
 
 def test_a_redirect_keeps_the_query(door: Door) -> None:
     assert door.ask("/folder", query=b"a=1&b=%2F").one(b"location") == b"/folder/?a=1&b=%2F"
+    answer = door.ask("/folder", query=b"a=\r\nX: y\x00\x7f")
+    assert answer.one(b"location") == b"/folder/?a=%0D%0AX:%20y%00%7F"
+    for byte in range(256):
+        assert door.ask("/folder", query=bytes([byte])).status == 308
 
 
 @given(st.text(alphabet="/\\a.:@%\t\r\n é;?#", max_size=12))
