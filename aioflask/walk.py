@@ -185,13 +185,14 @@ def match_by_map(ctx: AppContext) -> None:
             hosts = [name for name, _ in scope["headers"]].count(b"host")
             if hosts > 1 or (not hosts and scope.get("http_version") == "1.1"):
                 raise SecurityError("A request of HTTP/1.1 has one Host header (RFC 9112, 3.2).")
-        if host not in _valid_hosts:
+        if host and host not in _valid_hosts:
             text = host.decode("latin-1") if request.scope else _plain_host(request.environ)
             valid = _host.fullmatch(text)
             if valid is None or int(valid[2] or 0) > 65_535:
                 raise SecurityError(f"The Host {text!r} is not a valid host name.")
-            if len(_valid_hosts) < 256:
-                _valid_hosts.add(host)
+            if len(_valid_hosts) >= 256:  # Somebody invents them; the app's own comes back.
+                _valid_hosts.clear()
+            _valid_hosts.add(host)
         ctx.match_request()
     except Exception as error:  # Also a converter's own.
         request.routing_exception = error
