@@ -192,7 +192,7 @@ class ASCIIFloat(FloatConverter):
 class FastMap(Map):
     """Werkzeug's ``Map`` with a :class:`Router`, made anew after rules were added."""
 
-    default_converters = ImmutableDict(
+    default_converters: t.Any = ImmutableDict(
         {**Map.default_converters, "int": ASCIIInteger, "float": ASCIIFloat}
     )
     _router: Router | None = None

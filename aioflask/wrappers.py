@@ -669,7 +669,8 @@ class Response(_WerkzeugResponse):
             return t.cast(int, ctx.app.config["MAX_COOKIE_SIZE"])
         return super().max_cookie_size
 
-    set_cookie = checked(_WerkzeugResponse.set_cookie)
+    if not t.TYPE_CHECKING:  # It has the type of Werkzeug's.
+        set_cookie = checked(_WerkzeugResponse.set_cookie)
 
     def _process_range_request(self, environ: t.Any, length: t.Any, accept: t.Any) -> bool:
         """As Werkzeug's, which refuses a suffix longer than the file (RFC 9110, 14.1.2)."""
