@@ -51,8 +51,9 @@ class Body:
         self.unread: bytes = b""
         self.received: int = 0
         # Python refuses to read thousands of digits; with twenty a number is over every limit.
-        number = length[:20] if length is not None and length.isdigit() else None
-        self.length: int | None = int(number) if number is not None else None
+        is_number = length is not None and length.isdigit()
+        number = (length or b"").lstrip(b"0")[:20] or b"0"
+        self.length: int | None = int(number) if is_number else None
         """Bytes, as Content-Length says, or None."""
         self.complete: bool = self.length == 0
         self.loaded: bytes | None = None

@@ -74,6 +74,13 @@ def test_an_announced_length_is_refused_at_once(door: Door, colour: str) -> None
 
 
 @COLOURS
+def test_zeros_in_front_of_a_length_are_none_of_it(door: Door, colour: str) -> None:
+    headers = [(b"content-length", b"0" * 30 + b"4")]
+    answer = door.ask(f"/{colour}/raw", "POST", headers, b"body")
+    assert json.loads(answer.body) == {"bytes": 4}
+
+
+@COLOURS
 @pytest.mark.parametrize(("view", "headers"), [("raw", []), ("json", JSON), ("form", URLENCODED),
                                                ("form", MULTIPART)])  # fmt: skip
 def test_a_body_cut_short_is_no_answer_of_half_of_it(
