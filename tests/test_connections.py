@@ -22,10 +22,14 @@ SERVERS = {
     "uvicorn": "uvicorn tests.connections:app --port {port}",
     "uvicorn-h11-wsproto": "uvicorn tests.connections:app --http h11 --ws wsproto --port {port}",
     "aioflask": "aioflask --app tests.connections run --port {port}",
-    "hypercorn": "hypercorn --workers 0 asgi:tests.connections:app --bind 127.0.0.1:{port}",
-    "hypercorn-trio": (
-        "hypercorn --workers 0 --worker-class trio asgi:tests.connections:app"
+    # Its own patience, 3 s, is short for a busy machine.
+    "hypercorn": (
+        "hypercorn --workers 0 --graceful-timeout 10 asgi:tests.connections:app"
         " --bind 127.0.0.1:{port}"
+    ),
+    "hypercorn-trio": (
+        "hypercorn --workers 0 --graceful-timeout 10 --worker-class trio"
+        " asgi:tests.connections:app --bind 127.0.0.1:{port}"
     ),
     "granian": "granian --interface asgi tests.connections:app --port {port}",
 }
