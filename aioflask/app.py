@@ -401,6 +401,7 @@ class Flask(Scaffold):
         self.url_map.add(rule_obj)
         if view_func is not None:
             self.view_functions[endpoint] = view_func
+            plan.check_types(self, rule_obj, view_func)
 
     @setupmethod
     def mount(self, prefix: str, app: ft.ASGIApplication, *, lifespan: bool = True) -> None:

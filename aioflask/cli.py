@@ -385,7 +385,7 @@ class FlaskGroup(AppGroup):
         self.load_dotenv = load_dotenv
         self.set_debug_flag = set_debug_flag
         if add_default_commands:
-            for command in (run_command, shell_command, routes_command):
+            for command in (run_command, shell_command, routes_command, openapi_command):
                 self.add_command(command)
         self._plugin_groups = ["aioflask.commands", "flask.commands"]
 
@@ -777,7 +777,12 @@ def routes_command(sort: str, all_methods: bool) -> None:
         click.echo("  ".join(f"{text:<{w}}" for text, w in zip(row, widths, strict=True)))
 
 
-# --- the command itself ----------------------------------------------------------------------
+@click.command("openapi")
+@with_appcontext
+def openapi_command() -> None:
+    """Print the app's OpenAPI document."""
+    importlib.import_module("aioflask.typed.openapi").print_document()
+
 
 cli: FlaskGroup = FlaskGroup(
     name="aioflask",
@@ -785,8 +790,7 @@ cli: FlaskGroup = FlaskGroup(
 Run, inspect and extend an aioflask application.
 
 The application is named with '--app' or the environment variable FLASK_APP;
-otherwise it is looked for in 'wsgi.py' and 'app.py' in the current directory.
-""",
+otherwise it is looked for in 'wsgi.py' and 'app.py' in the current directory.""",
 )
 
 

@@ -46,6 +46,8 @@ DEFAULTS: Mapping[str, t.Any] = ImmutableDict({
     "BACKGROUND_TASK_SHUTDOWN_TIMEOUT": 5, "MAX_BACKGROUND_TASKS": 1_000,
     # Pages that may open a WebSocket (None: the app's own), bytes of a message, plain views.
     "WEBSOCKET_ORIGINS": None, "MAX_WEBSOCKET_MESSAGE": 1024 * 1024, "WEBSOCKET_THREADS": 100,
+    # Whether views are bound to the types of their annotations.
+    "TYPED_VIEWS": True,
 })
 """The settings of an application to which nothing was configured."""
 # fmt: on

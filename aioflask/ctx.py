@@ -121,6 +121,8 @@ class AppContext:
     """Whether this context is popped by a plain call on the loop's thread."""
     _ending = False
     """Whether the request is being torn down, which no cancellation stops."""
+    _dependencies: t.Any = None
+    """What the values of a typed view's dependencies came from, and ends with them."""
     _hand_over: t.Any = None
     """What is called with the response before the teardown, behind a WSGI server."""
 

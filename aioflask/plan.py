@@ -10,6 +10,7 @@ import typing as t
 
 from . import concurrency
 from .concurrency import iscoroutinefunction, needs_thread
+from .routing import WEBSOCKET
 from .sessions import SecureCookieSessionInterface
 from .signals import (
     WalkSignal,
@@ -24,6 +25,7 @@ from .signals import (
 
 if t.TYPE_CHECKING:
     from blinker import NamedSignal
+    from werkzeug.routing import Rule
 
     from .app import Flask
     from .wrappers import Request
@@ -118,6 +120,7 @@ class Plan:
         "after",
         "before",
         "begins",
+        "calls",
         "crosses",
         "lazy_session",
         "listeners",
@@ -162,6 +165,7 @@ class Plan:
         self.teardown_request: Groups = gather(hooks[2], outward, -1)
         self.teardown_appcontext: Groups = grouped(app.teardown_appcontext_funcs[::-1])
         self.view: Func | None = None if endpoint is None else app.view_functions.get(endpoint)
+        self.calls: Func | None = typed_view(app, endpoint, self.view, self.method == WEBSOCKET)
         self.view_is_async: bool = self.view is not None and iscoroutinefunction(self.view)
         self.view_needs_thread: bool = self.view is not None and needs_thread(self.view)
         self.replaced: frozenset[str] = replaced_methods(app, self.replaceable)
@@ -223,6 +227,29 @@ def replaced_methods(app: Flask, names: t.Iterable[str] = REPLACEABLE) -> frozen
     return frozenset(
         name for name in names if name in own or getattr(kind, name) is not ORIGINALS[name]
     )
+
+
+def typed_view(app: Flask, endpoint: str | None, view: t.Any, is_websocket: bool) -> Func | None:
+    """The view, or what binds it to the types of its annotations, if it has any."""
+    if is_annotated(view):
+        from .typed.binding import bound
+
+        return bound(app, endpoint, view, is_websocket)
+    return t.cast("Func | None", view)
+
+
+def check_types(app: Flask, rule: Rule, view: t.Any) -> None:
+    """Look for mistakes in the annotations of a view that is registered, if it has any."""
+    if is_annotated(view) or hasattr(view, "view_class"):
+        from .typed.binding import check
+
+        check(app, rule, view)
+
+
+def is_annotated(func: t.Any) -> bool:
+    """Whether a function has annotations, which may mean more than they do to Flask."""
+    # Python 3.14 makes them when they are asked for, and some may not exist yet.
+    return bool(getattr(func, "__annotate__", None) or getattr(func, "__annotations__", None))
 
 
 def plan_for(app: Flask, request: Request, kind: type[Plan] = Plan) -> Plan:

@@ -14,6 +14,8 @@ from werkzeug.sansio.response import Response
 
 if t.TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
+
+    from .typed.values import ViewValue
 else:
     # The stub module exists for type checkers only; `typing.get_type_hints` needs a real name.
     WSGIApplication = Callable[[dict[str, t.Any], Callable[..., t.Any]], t.Iterable[bytes]]
@@ -105,4 +107,4 @@ ErrorHandlerCallable = (
     Callable[[t.Any], ResponseReturnValue] | Callable[[t.Any], Awaitable[ResponseReturnValue]]
 )
 #: A view, called with the URL's variables as keywords.
-RouteCallable = Callable[..., ResponseReturnValue] | Callable[..., Awaitable[ResponseReturnValue]]
+RouteCallable = Callable[..., "ViewValue"] | Callable[..., Awaitable["ViewValue"]]

@@ -13,6 +13,7 @@ from werkzeug.exceptions import MethodNotAllowed
 from . import typing as ft
 from .concurrency import iscoroutinefunction, run_sync
 from .globals import current_app, request
+from .plan import is_annotated
 
 http_method_funcs: frozenset[str] = frozenset(
     ("get", "post", "head", "options", "delete", "put", "trace", "patch")
@@ -139,4 +140,8 @@ class MethodView(View):
                 f"Unimplemented method {method!r}: the rule accepts it, but {type(self).__name__}"
                 f" has no method {name}(). Define it, or take it out of the class's `methods`."
             )
+        if is_annotated(handler):
+            from .typed.binding import bound_method
+
+            handler = bound_method(handler)
         return current_app.ensure_sync(handler)(**kwargs)

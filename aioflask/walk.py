@@ -311,6 +311,7 @@ async def dispatch_request(ctx: AppContext) -> t.Any:
         chosen = app.view_functions[rule.endpoint]
         if chosen is not view:
             return await call(ctx, partial(chosen, **args))
+    view = plan.calls or view
     if plan.view_is_async and (_get_running_loop() is not None or on_loop()):
         return await view(**args)
     request._body.for_view = True
@@ -497,6 +498,8 @@ async def teardown(ctx: AppContext, exc: BaseException | None) -> None:
     errors: list[BaseException] = []
     replaced = ctx.plan.replaced if ctx.plan is not None else replaced_methods(ctx.app)
     steps: list[tuple[str, Func]] = []
+    if ctx._dependencies is not None:
+        await _also(errors, ctx._dependencies.end, exc)
     if ctx.has_request:
         steps.append(("do_teardown_request", do_teardown_request))
     if ctx._outer is None:

@@ -202,6 +202,18 @@ class WebSocket(Request):
         except ValueError as error:
             raise BadMessage("The message is not JSON.") from error
 
+    def typed(self, hint: t.Any) -> t.Any:
+        """The messages as values of a type; `MessageValidationError` for one that does not fit. ::
+
+            async for move in websocket.typed(Move):
+                ...
+
+        A plain ``for`` in plain code. Not caught, the error closes the WebSocket with 1007.
+        """
+        from .typed.messages import TypedMessages
+
+        return TypedMessages(self, hint)
+
     def send_json(self, *args: t.Any, **kwargs: t.Any) -> t.Any:
         """Send as JSON what `jsonify` takes: one value, several for a list, keywords for a dict."""
         if args and kwargs:

@@ -248,8 +248,8 @@ def test_error_handlers_of_a_blueprint_come_before_the_applications(app: aioflas
     def forbidden() -> None:
         aioflask.abort(403)
 
-    part.add_url_rule("/", view_func=forbidden)  # type: ignore[arg-type]
-    app.add_url_rule("/", view_func=forbidden)  # type: ignore[arg-type]
+    part.add_url_rule("/", view_func=forbidden)
+    app.add_url_rule("/", view_func=forbidden)
     app.register_blueprint(part)
     assert app.test_client().get("/part/").text == "part"
     assert app.test_client().get("/").text == "app"

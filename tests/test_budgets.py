@@ -12,6 +12,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
@@ -344,3 +345,45 @@ async def test_a_listener_that_has_gone_costs_a_look_for_others() -> None:
     gone = await costs_of(app)
     assert any(call.endswith("listener") for call in heard.calls)
     assert len(gone.calls) <= HELLO + 2, gone.calls
+
+
+@pytest.mark.anyio
+async def test_annotations_of_a_plain_view_cost_nothing() -> None:
+    bare, annotated = Flask("budgets"), Flask("budgets")
+
+    @bare.get("/items/<int:id>")
+    async def item(id, page=1):  # type: ignore[no-untyped-def]
+        return "an item"
+
+    @annotated.get("/items/<int:id>")
+    @annotated.get("/items/<int:id>/<int:page>")
+    async def annotated_item(id: int, page: int = 1) -> str:
+        return "an item"
+
+    one, other = await costs_of(bare, "/items/3"), await costs_of(annotated, "/items/3")
+    assert [call.replace("annotated_item", "item") for call in other.calls] == one.calls
+
+
+TYPED = 29
+"""Calls that two query parameters and a JSON answer may cost beside those of hello-world."""
+
+
+@pytest.mark.anyio
+async def test_a_typed_view_costs_its_budget() -> None:
+    pytest.importorskip("msgspec")
+    app, plain = Flask("budgets"), hello_app()
+
+    @app.get("/")
+    async def view(q: str = "", limit: int = 3) -> dict[str, _Item]:
+        return {"found": _Item(q, limit)}
+
+    typed, hello = await costs_of(app), await costs_of(plain)
+    assert typed.sent[1]["body"] == b'{"found":{"name":"","count":3}}'
+    assert len(typed.calls) <= len(hello.calls) + TYPED, typed.calls
+    assert typed.tasks == 0
+
+
+@dataclass
+class _Item:
+    name: str
+    count: int

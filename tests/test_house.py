@@ -44,11 +44,8 @@ CORE = {name for floor in FLOORS[:4] for name in floor.split()}
 LINE = [*" ".join(FLOORS[:4]).split(), "", *FLOORS[4].split(), "__main__"]
 ORDER = {name: place for place, name in enumerate(LINE)}
 
-# Optional parts, which no app loads unasked and which stand on a library of their own.
-OPTIONAL = {"socketio", "socketio_client"}
-
 CORE_LINES, PACKAGE_LINES, MODULE_LINES = 6_000, 11_000, 800
-OPTIONAL_LINES = 600
+OPTIONAL_LINES = 2_900
 FUNCTION_LINES, COMPLEXITY = 60, 12
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -67,6 +64,10 @@ def module_name(path: Path) -> str:
 
 
 SOURCES = {module_name(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+# Optional parts, which no app loads unasked and which stand on a library of their own.
+OPTIONAL = {
+    name for name in SOURCES if name in {"socketio", "socketio_client"} or name.startswith("typed")
+}
 TREES = {name: ast.parse(path.read_text("utf-8")) for name, path in SOURCES.items()}
 
 
