@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import typing as t
-from collections.abc import Callable, Collection
-from weakref import WeakKeyDictionary
+from collections.abc import AsyncIterable, Callable, Collection, Iterator
 
 from aioflask.concurrency import complete, iscoroutinefunction
 from aioflask.globals import _active_request
-from aioflask.helpers import ContextStream
+from aioflask.helpers import ContextStream, stream_with_context
 
 from .answers import Answer, answer_for
 from .dependencies import Needs, Run
@@ -22,8 +21,9 @@ if t.TYPE_CHECKING:
 
 View = Callable[..., t.Any]
 
-_bindings: WeakKeyDictionary[t.Any, dict[t.Any, Binding]] = WeakKeyDictionary()
-_late: WeakKeyDictionary[Flask, list[tuple[Rule, View]]] = WeakKeyDictionary()
+_BINDINGS = "aioflask.bindings"
+_LATE = "aioflask.late"
+"""Where in an app's extensions they are: bindings by views, and views to look at later."""
 
 
 class Binding:
@@ -88,7 +88,9 @@ class Binding:
             except BaseException as error:
                 await run.end_after(error)
                 raise
-            if isinstance(getattr(rv, "response", None), ContextStream):
+            if isinstance(rv, (Iterator, AsyncIterable)):  # It may use what it was given.
+                rv = stream_with_context(t.cast(t.Any, rv))
+            if isinstance(getattr(rv, "response", rv), ContextStream):
                 run.end_with_request()
             else:
                 await run.end(None)
@@ -170,7 +172,11 @@ def path_of(app: Flask, endpoint: str | None) -> frozenset[str]:
 
 
 def binding_of(
-    view: View, path: frozenset[str], is_websocket: bool = False, is_late: bool = True
+    app: Flask,
+    endpoint: str | None,
+    view: View,
+    is_websocket: bool = False,
+    is_late: bool = True,
 ) -> Binding:
     """The binding of a view, or of a method of a class, made once.
 
@@ -179,11 +185,9 @@ def binding_of(
     :raises SignatureError: for a mistake in its signature.
     :raises Unresolved: if an annotation names what does not exist.
     """
-    key = (path, is_websocket)
-    try:
-        made = _bindings.setdefault(own(view), {})
-    except TypeError:  # What cannot be referred to weakly.
-        made = {}
+    made: dict[t.Any, Binding] = app.extensions.setdefault(_BINDINGS, {})
+    path = path_of(app, endpoint)
+    key = (own(view), path, is_websocket)
     if key not in made:
         try:
             made[key] = Binding(view, path, is_websocket, is_late)
@@ -201,9 +205,9 @@ def check(app: Flask, rule: Rule, view: View) -> None:
         return
     for function in functions_of(view):
         try:
-            binding_of(function, path_of(app, rule.endpoint), rule.websocket, is_late=False)
+            binding_of(app, rule.endpoint, function, rule.websocket, is_late=False)
         except Unresolved:
-            _late.setdefault(app, []).append((rule, function))
+            app.extensions.setdefault(_LATE, []).append((rule, function))
 
 
 def check_late(app: Flask) -> None:
@@ -211,9 +215,9 @@ def check_late(app: Flask) -> None:
 
     :raises SignatureError: for a mistake, or a name that does not exist.
     """
-    for rule, function in _late.pop(app, ()):
+    for rule, function in app.extensions.pop(_LATE, ()):
         try:
-            binding_of(function, path_of(app, rule.endpoint), rule.websocket)
+            binding_of(app, rule.endpoint, function, rule.websocket)
         except Unresolved as error:
             raise _unresolved(error) from None
 
@@ -229,7 +233,7 @@ def bound(app: Flask, endpoint: str | None, view: View, is_websocket: bool = Fal
     if not app.config["TYPED_VIEWS"] or hasattr(view, "view_class"):
         return view
     try:
-        binding = binding_of(view, path_of(app, endpoint), is_websocket)
+        binding = binding_of(app, endpoint, view, is_websocket)
     except Unresolved as error:
         raise _unresolved(error) from None
     return binding.wrap(view) if binding.acts else view
@@ -242,7 +246,7 @@ def bound_method(method: View) -> View:
     if not ctx.app.config["TYPED_VIEWS"] or rule is None:
         return method
     try:
-        binding = binding_of(method, path_of(ctx.app, rule.endpoint))
+        binding = binding_of(ctx.app, rule.endpoint, method)
     except Unresolved as error:
         raise _unresolved(error) from None
     return binding.wrap(method) if binding.acts else method

@@ -88,6 +88,8 @@ class Needs:
     def read(self, request: t.Any, values: dict[str, t.Any], faults: list[Fault]) -> None:
         """Put the values into ``values``, and what is wrong into ``faults``."""
         for reader in self.readers:
+            if reader.name in values and reader.source != "path":
+                continue  # A URL value preprocessor has put it there.
             try:
                 values[reader.name] = reader.read(request)
             except Faults as error:

@@ -25,7 +25,7 @@ from aioflask.globals import current_app
 from aioflask.views import MethodView
 
 from .answers import EVENTS, JSON, JSON_LINES, Answer, Kind
-from .binding import Binding, binding_of, path_of
+from .binding import Binding, binding_of
 from .describe import Description, description_of
 from .readers import FORMS, Reader, WholeReader
 from .security import Scheme
@@ -226,7 +226,7 @@ class Document:
     def _binding(self, rule: Rule, function: t.Any) -> Binding:
         if not self.app.config["TYPED_VIEWS"]:
             return Binding(lambda: None, ())
-        return binding_of(function, path_of(self.app, rule.endpoint))
+        return binding_of(self.app, rule.endpoint, function)
 
     # --- one operation
 

@@ -38,7 +38,8 @@ class Reader:
         """The value where the request has none."""
         if self.is_required:
             raise Faults([((self.key,), REQUIRED)])
-        return self.default
+        default = self.default
+        return default.copy() if isinstance(default, (list, dict, set)) else default
 
     def placed(self, convert: Callable[[t.Any], t.Any], value: t.Any) -> t.Any:
         """The converted value; faults are placed below the parameter's name."""

@@ -271,6 +271,25 @@ def test_a_stream_keeps_its_dependencies(app: Flask) -> None:
     assert log == ["streamed", "closed"]
 
 
+@pytest.mark.parametrize("colour", ["plain", "async"])
+def test_a_generator_keeps_its_dependencies_without_being_asked_to(app: Flask, colour: str) -> None:
+    log: list[str] = []
+    source = """
+def session():
+    yield "open"
+    log.append("closed")
+
+@app.get("/")
+def view(session: Annotated[str, Depends(session)]):
+    yield session
+    yield request.path
+    log.append("streamed")
+"""
+    views(colour, source, app=app, Depends=Depends, log=log, request=request)
+    assert app.test_client().get("/").text == "open/"
+    assert log == ["streamed", "closed"]
+
+
 @pytest.mark.anyio
 async def test_cancelled_requests_clean_up(app: Flask) -> None:
     log: list[str] = []

@@ -191,6 +191,18 @@ def test_what_is_wrong_is_told_with_its_place(client: FlaskClient, url: str, exp
     assert found == expected
 
 
+def test_a_default_is_not_shared_between_requests() -> None:
+    app = Flask("defaults", static_folder=None)
+
+    @app.get("/")
+    def view(tags: list[str] = []) -> list[str]:  # noqa: B006 - as people write it
+        tags.append("x")
+        return tags
+
+    client = app.test_client()
+    assert [client.get("/").get_json() for _ in range(2)] == [["x"], ["x"]]
+
+
 def test_headers_and_cookies(client: FlaskClient) -> None:
     response = client.get("/head", headers=[("User-Agent", "me"), ("X-Many", "1"), ("X-Many", "2")])
     assert response.get_json() == {"agent": "me", "many": [1, 2], "token": ""}

@@ -166,6 +166,22 @@ def test_annotated_flask_code_means_what_it_meant() -> None:
     assert client.get("/any?x=7&y=7&more=1").text == "3 4 () {}"
 
 
+def test_what_a_url_value_preprocessor_adds_is_not_bound() -> None:
+    app = Flask("preprocessor", static_folder=None)
+
+    @app.url_value_preprocessor
+    def add(endpoint: str | None, values: dict[str, Any] | None) -> None:
+        assert values is not None
+        values["lang"] = values.pop("code", "en").upper()
+
+    @app.get("/<code>/")
+    def view(lang: str, q: int = 1) -> dict[str, Any]:
+        return {"lang": lang, "q": q}
+
+    client = app.test_client()
+    assert client.get("/de/?q=2&lang=fr").get_json() == {"lang": "DE", "q": 2}
+
+
 def token_required(view: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(view)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
