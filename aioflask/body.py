@@ -99,6 +99,9 @@ class Body:
             if limit is not None and self.received > limit:
                 self.complete = True
                 raise BodyTooLarge("MAX_CONTENT_LENGTH", limit)
+            # A server that marks its input as terminated lets a body cut short look whole.
+            if self.complete and self.received < (self.length or 0):
+                raise ClientDisconnected()
             if piece:
                 return t.cast(bytes, piece)
         return b""
@@ -153,9 +156,6 @@ class EnvironBody(Body):
 
     async def _read_input(self) -> dict[str, t.Any]:
         data = self._input.read(PIECE)
-        # A server that marks its input as terminated lets a body that was cut short look whole.
-        if not data and self.length is not None and self.received < self.length:
-            return {"type": "http.disconnect"}
         return {"type": "http.request", "body": data, "more_body": bool(data)}
 
 

@@ -92,6 +92,17 @@ def test_a_body_cut_short_is_no_answer_of_half_of_it(
 
 
 @COLOURS
+@pytest.mark.parametrize(("view", "headers"), [("raw", []), ("json", JSON), ("form", URLENCODED)])
+def test_a_body_shorter_than_its_length_is_one_cut_short(
+    door: Door, colour: str, view: str, headers: Any
+) -> None:
+    for pieces in ([], [b"{}"], [b"a", b"=1"]):
+        length = [(b"content-length", b"%d" % (sum(map(len, pieces)) + 1))]
+        answer = door.ask(f"/{colour}/{view}", "POST", [*headers, *length], pieces)
+        assert answer.status == 400
+
+
+@COLOURS
 @pytest.mark.parametrize(
     "value", [b"gzip", b"deflate", b"br", b"zstd", b"gzip, gzip", b"identity", b"x"]
 )
