@@ -43,7 +43,8 @@ def test_the_default_configuration_is_flasks_and_keys_of_ours(app: aioflask.Flas
     assert app.config["MAX_BODY_MEMORY"] == 16 * 1024 * 1024
     assert app.config["STARTUP_TIMEOUT"] == 60
     assert app.config["WEBSOCKET_THREADS"] == 100
-    assert len(app.config) == 40
+    assert app.config["TYPED_VIEWS"] is True
+    assert len(app.config) == 41
 
 
 def test_attributes_are_views_of_the_configuration(app: aioflask.Flask) -> None:
