@@ -33,6 +33,8 @@ class _Field(t.NamedTuple):
 class MsgspecValidator(Validator):
     """One type, by msgspec. JSON is strict; texts are converted."""
 
+    takes_infinities = False
+
     def __init__(self, hint: t.Any, constraints: dict[str, t.Any]) -> None:
         if constraints:
             # A constraint of a union is one of each of its types.
@@ -56,7 +58,7 @@ class MsgspecValidator(Validator):
                 raise MalformedBody(str(error)) from None
         except (ValueError, RecursionError) as error:
             raise MalformedBody(str(error)) from None
-        return self._checked(value, raw)
+        return self._checked(value, raw) if self._checks_json else value
 
     @staticmethod
     def _parsed(raw: bytes) -> t.Any:

@@ -8,6 +8,7 @@ from urllib.parse import unquote_to_bytes
 
 from werkzeug.datastructures import FileStorage
 
+from aioflask.globals import _active_request
 from aioflask.json.provider import DefaultJSONProvider
 
 from .problems import Faults, WrongMediaType
@@ -160,14 +161,14 @@ class BodyReader(_Typed):
     """The JSON body."""
 
     def read(self, request: t.Any) -> t.Any:
-        sent = request._raw.get(b"content-type") or request.content_length
-        if not (sent or self.is_required or request.get_data()):
-            return self.default
-        if not request.is_json:
+        kind = request._raw.get(b"content-type")
+        if kind != b"application/json" and not request.is_json:
+            sent = kind or request.content_length or self.is_required or request.get_data()
+            if not sent:
+                return self.default
             raise WrongMediaType("application/json")
-        from aioflask.globals import current_app
-
-        if type(current_app.json) is not DefaultJSONProvider:  # Somebody reads JSON their own way.
+        app = _active_request().app
+        if type(app.json) is not DefaultJSONProvider:  # Somebody reads JSON their own way.
             return self.validator.from_python(request.get_json())
         return self.validator.from_json(request.get_data())
 
