@@ -36,19 +36,19 @@ class Kind:
     """One alternative of a return annotation."""
 
     def __init__(self, hint: t.Any) -> None:
-        self.status = "200"
+        self.status: str = "200"
         """As OpenAPI writes it: "201", or "2XX" where the view decides."""
         arguments = t.get_args(bare(hint))
         if t.get_origin(bare(hint)) is tuple and len(arguments) in (2, 3):
             status = _status(arguments[1])
             if status:
                 hint, self.status = arguments[0], status
-        self.hint = hint
-        self.is_empty = bare(hint) in (None, type(None))
+        self.hint: t.Any = hint
+        self.is_empty: bool = bare(hint) in (None, type(None))
         if self.is_empty and self.status == "200":
             self.status = "204"
-        self.item = _item_of_stream(hint)
-        self.is_model = not self.is_empty and has_model(self.hint)
+        self.item: t.Any = _item_of_stream(hint)
+        self.is_model: bool = not self.is_empty and has_model(self.hint)
         self.validator: Validator | None = None
         """None for what stays plain Flask."""
 
@@ -88,16 +88,17 @@ class Answer:
     """Makes responses of what a view returns."""
 
     def __init__(self, view: Callable[..., t.Any], hint: t.Any) -> None:
-        self.view, self.hint = name_of(view), hint
+        self.view: str = name_of(view)
+        self.hint: t.Any = hint
         self.kinds: list[Kind] = [*map(Kind, _alternatives(hint))]
         self.acts: bool = any(kind.is_model for kind in self.kinds) or (
             len(self.kinds) == 1 and self.kinds[0].is_empty
         )
         self.models: list[Kind] = []
         self.stream: Kind | None = None
-        self.takes_none = any(kind.is_empty for kind in self.kinds)
-        self.takes_dicts = False
-        self.takes_texts = False
+        self.takes_none: bool = any(kind.is_empty for kind in self.kinds)
+        self.takes_dicts: bool = False
+        self.takes_texts: bool = False
         if not self.acts:
             return
         for kind in self.kinds:

@@ -44,7 +44,7 @@ class MsgspecValidator(Validator):
                 kinds.append(type(None))
             hint = t.Union[tuple(kinds)]  # noqa: UP007 - made of a tuple
         self.decoder: t.Any = msgspec.json.Decoder(hint)
-        self.encoder = msgspec.json.Encoder()
+        self.encoder: t.Any = msgspec.json.Encoder()
         super().__init__(hint)
 
     def from_json(self, raw: bytes) -> t.Any:
@@ -92,7 +92,7 @@ class MsgspecValidator(Validator):
                 raise self._faults(msgspec.to_builtins(value), error) from None
             except (TypeError, ValueError, RecursionError) as error:
                 raise Faults([((), f"{error}")]) from None
-        return self.encoder.encode(value)
+        return t.cast(bytes, self.encoder.encode(value))
 
     def built_in(self, value: t.Any) -> t.Any:
         return msgspec.to_builtins(value, builtin_types=(Decimal,))

@@ -92,9 +92,12 @@ class OpenAPI:
         url: str | None = "/openapi.json",
         docs: str | None = None,
     ) -> None:
-        self.title, self.version, self.description = title, version, description
-        self.servers = servers
-        self.url, self.docs = url, docs
+        self.title: str | None = title
+        self.version: str = version
+        self.description: str | None = description
+        self.servers: t.Sequence[str] = servers
+        self.url: str | None = url
+        self.docs: str | None = docs
         if app is not None:
             self.init_app(app)
 

@@ -42,7 +42,7 @@ class Faults(Exception):
     """Raised by validators, with places that begin where the value does."""
 
     def __init__(self, found: Iterable[tuple[tuple[str | int, ...], str]]) -> None:
-        self.found = list(found)
+        self.found: list[tuple[tuple[str | int, ...], str]] = list(found)
         super().__init__(self.found)
 
 
@@ -88,7 +88,7 @@ class RequestValidationError(_Problem, UnprocessableEntity):
 
     def __init__(self, errors: list[Fault]) -> None:
         errors = [*dict.fromkeys(errors)]
-        self.errors = errors[:MOST]
+        self.errors: list[Fault] = errors[:MOST]
         count = "1 fault" if len(errors) == 1 else f"{len(errors)} faults"
         more = "" if len(errors) <= MOST else f", of which the first {MOST} are listed"
         super().__init__(f"The request has {count}{more}.")
@@ -98,7 +98,7 @@ class MalformedBody(_Problem, BadRequest):
     """400: the body is no JSON at all."""
 
     def __init__(self, reason: str) -> None:
-        self.errors = [Fault("body", (), reason)]
+        self.errors: list[Fault] = [Fault("body", (), reason)]
         super().__init__("The body is not valid JSON (RFC 8259).")
 
 
@@ -106,7 +106,7 @@ class WrongMediaType(_Problem, UnsupportedMediaType):
     """415: the body is not of a type that the view reads."""
 
     def __init__(self, wanted: str) -> None:
-        self.errors = []
+        self.errors: list[Fault] = []
         super().__init__(f"The body has to come with 'Content-Type: {wanted}'.")
 
 

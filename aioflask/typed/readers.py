@@ -23,12 +23,12 @@ class Reader:
     """Reads one parameter; the subclasses know from where."""
 
     def __init__(self, parameter: Parameter) -> None:
-        self.parameter = parameter
-        self.name = parameter.name
-        self.key = parameter.key
-        self.source = parameter.source
-        self.default = parameter.default
-        self.is_required = parameter.is_required
+        self.parameter: Parameter = parameter
+        self.name: str = parameter.name
+        self.key: str = parameter.key
+        self.source: str = parameter.source
+        self.default: t.Any = parameter.default
+        self.is_required: bool = parameter.is_required
         self.validator: Validator | None = None
 
     def read(self, request: t.Any) -> t.Any:
@@ -51,6 +51,8 @@ class Reader:
 
 
 class _Typed(Reader):
+    """Reads what has to be of a type."""
+
     validator: Validator
 
     def __init__(self, parameter: Parameter) -> None:
@@ -106,9 +108,9 @@ class ValueReader(_Typed):
 
     def __init__(self, parameter: Parameter) -> None:
         super().__init__(parameter)
-        self.values = VALUES[parameter.source]
-        self.is_list = parameter.is_list
-        self.convert = self.validator.from_strings
+        self.values: t.Any = VALUES[parameter.source]
+        self.is_list: bool = parameter.is_list
+        self.convert: t.Any = self.validator.from_strings
 
     def read(self, request: t.Any) -> t.Any:
         found = self.values(request).getlist(self.key)
@@ -128,8 +130,8 @@ class WholeReader(_Typed):
 
     def __init__(self, parameter: Parameter) -> None:
         super().__init__(parameter)
-        self.values = VALUES[parameter.source]
-        self.fields = {
+        self.values: t.Any = VALUES[parameter.source]
+        self.fields: dict[str, bool] = {
             name: is_array(schema) for name, schema in self.validator.properties().items()
         }
 
@@ -181,7 +183,7 @@ class FileReader(Reader):
         kinds = options(parameter.hint)
         if parameter.is_list:
             kinds = options(t.get_args(kinds[0])[0])
-        self.as_bytes = FileStorage not in kinds
+        self.as_bytes: bool = FileStorage not in kinds
 
     def read(self, request: t.Any) -> t.Any:
         _form(request)

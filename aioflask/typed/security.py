@@ -29,8 +29,8 @@ class Scheme:
         self, name: str | None = None, *, required: bool = True, description: str | None = None
     ) -> None:
         self.name: str = name or type(self).__name__
-        self.required = required
-        self.description = description
+        self.required: bool = required
+        self.description: str | None = description
         self.scopes: list[str] = []
 
     def document(self) -> dict[str, t.Any]:
@@ -60,13 +60,13 @@ class HTTPBearer(Scheme):
     ``format`` tells readers of the document what the token is, for example "JWT".
     """
 
-    challenge = "bearer"
+    challenge: str | None = "bearer"
 
     def __init__(
         self, name: str | None = None, *, format: str | None = None, **options: t.Any
     ) -> None:
         super().__init__(name, **options)
-        self.format = format
+        self.format: str | None = format
 
     def __call__(self) -> str | None:
         found = request.authorization
@@ -92,7 +92,7 @@ class OAuth2Password(HTTPBearer):
         **options: t.Any,
     ) -> None:
         super().__init__(name, **options)
-        self.token_url = token_url
+        self.token_url: str = token_url
         self.offered: dict[str, str] = dict(scopes or {})
 
     def _document(self) -> dict[str, t.Any]:
@@ -103,7 +103,7 @@ class OAuth2Password(HTTPBearer):
 class HTTPBasic(Scheme):
     """A name and a password in ``Authorization: Basic``; its value is the pair."""
 
-    challenge = "basic"
+    challenge: str | None = "basic"
 
     def __call__(self) -> tuple[str, str] | None:
         found = request.authorization
@@ -132,7 +132,8 @@ class APIKey(Scheme):
         **options: t.Any,
     ) -> None:
         super().__init__(name, **options)
-        self.parameter, self.where = parameter, where
+        self.parameter: str = parameter
+        self.where: str = where
 
     def __call__(self) -> str | None:
         places: dict[str, t.Any] = {
