@@ -92,7 +92,8 @@ class MsgspecValidator(Validator):
                 raise self._faults(msgspec.to_builtins(value), error) from None
             except (TypeError, ValueError, RecursionError) as error:
                 raise Faults([((), f"{error}")]) from None
-        return t.cast(bytes, self.encoder.encode(value))
+        written: bytes = self.encoder.encode(value)
+        return written
 
     def built_in(self, value: t.Any) -> t.Any:
         return msgspec.to_builtins(value, builtin_types=(Decimal,))
