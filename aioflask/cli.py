@@ -701,9 +701,6 @@ def _load_or_report(info: ScriptInfo) -> t.Any:
         return reloader.broken_app(text)
 
 
-# --- shell and routes ------------------------------------------------------------------------
-
-
 @click.command("shell", short_help="Open Python with the app at hand.")
 @with_appcontext
 def shell_command() -> None:
@@ -781,7 +778,9 @@ def routes_command(sort: str, all_methods: bool) -> None:
 @with_appcontext
 def openapi_command() -> None:
     """Print the app's OpenAPI document."""
-    importlib.import_module("aioflask.typed.openapi").print_document()
+    from .typed import openapi
+
+    openapi.print_document()
 
 
 cli: FlaskGroup = FlaskGroup(

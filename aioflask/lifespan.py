@@ -5,7 +5,6 @@ Source: https://asgi.readthedocs.io/en/latest/specs/lifespan.html.
 
 from __future__ import annotations
 
-import sys
 import traceback
 import typing as t
 from contextvars import copy_context
@@ -130,8 +129,10 @@ class Serving:
         await tasks.wait_for_all(app)
 
     async def _start_all(self, ctx: AppContext) -> None:
-        if "aioflask.typed.binding" in sys.modules:
-            sys.modules["aioflask.typed.binding"].check_late(self.app)
+        if "aioflask.late" in self.app.extensions:
+            from .typed.binding import check_late
+
+            check_late(self.app)
         before = dict(copy_context().items())
         self.app._state = self.state
         for kind, func in self.app._serving:

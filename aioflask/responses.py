@@ -38,7 +38,7 @@ def make_response(ctx: AppContext, rv: t.Any) -> Response:
         return app.json.response(rv)
     status = headers = None
     if isinstance(rv, tuple):
-        rv, status, headers = _split(ctx, rv)
+        rv, status, headers = split(ctx, rv)
     if rv is None:
         raise TypeError(
             f"{_view_name(ctx)} returned None: it ended without a return statement, or returned"
@@ -63,7 +63,7 @@ def make_response(ctx: AppContext, rv: t.Any) -> Response:
     return t.cast("Response", rv)
 
 
-def _split(ctx: AppContext, rv: tuple[t.Any, ...]) -> tuple[t.Any, t.Any, t.Any]:
+def split(ctx: AppContext, rv: tuple[t.Any, ...]) -> tuple[t.Any, t.Any, t.Any]:
     """The body, status and headers of a returned tuple."""
     if len(rv) == 3:
         return rv

@@ -12,6 +12,7 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from aioflask.globals import _active_request
 from aioflask.helpers import stream_with_context
+from aioflask.responses import split
 
 from .problems import Fault, Faults, ResponseValidationError
 from .signature import (
@@ -123,7 +124,7 @@ class Answer:
             return rv
         status = headers = None
         if isinstance(rv, tuple) and not self._is_value(rv):
-            rv, status, headers = _split(rv)
+            rv, status, headers = split(_active_request(), rv)
             if isinstance(rv, BaseResponse):
                 return (rv, status, headers) if status else (rv, headers)
         response_class: t.Any = _active_request().app.response_class
@@ -227,16 +228,6 @@ class Answer:
 def _distance(kind: type, hint: t.Any) -> int:
     found = kind.__mro__
     return min((found.index(each) for each in options(hint) if each in found), default=len(found))
-
-
-def _split(rv: tuple[t.Any, ...]) -> tuple[t.Any, t.Any, t.Any]:
-    if len(rv) == 3:
-        return rv
-    if len(rv) == 2:
-        if isinstance(rv[1], (Headers, dict, tuple, list)):
-            return rv[0], None, rv[1]
-        return rv[0], rv[1], None
-    return rv, None, None
 
 
 def answer_for(view: Callable[..., t.Any]) -> Answer | None:

@@ -37,7 +37,7 @@ def override(
     """
     found = app.extensions.setdefault(_KEY, {})
     before = found.get(dependency)
-    found[dependency] = Dependency(replacement, (), set())
+    found[dependency] = replacement
     try:
         yield
     finally:
@@ -115,6 +115,7 @@ class Dependency(Needs):
         self, func: Callable[..., t.Any], path: Collection[str], above: Collection[t.Any]
     ) -> None:
         super().__init__(func, path, above)
+        self.path: Collection[str] = path
         code = own(func)
         bound = {reader.name for reader in self.readers}
         names = inspect.signature(code, follow_wrapped=False).parameters
@@ -152,7 +153,7 @@ class Run:
         self.values: dict[t.Any, t.Any] = {}
         self.exits: list[Callable[..., t.Any]] = []
         self.faults: list[Fault] = []
-        self.overrides: dict[t.Any, Dependency] = ctx.app.extensions.get(_KEY, {})
+        self.overrides: dict[t.Any, Callable[..., t.Any]] = ctx.app.extensions.get(_KEY, {})
 
     async def gather(self, needs: Needs, values: dict[str, t.Any]) -> bool:
         """Put into ``values`` what a callable needs; False if something is wrong."""
@@ -168,7 +169,9 @@ class Run:
         key = dependency.func
         if use_cache and key in self.values:
             return self.values[key]
-        chosen = self.overrides.get(key, dependency)
+        chosen = dependency
+        if (replacement := self.overrides.get(key)) is not None:
+            chosen = Dependency(replacement, dependency.path, {replacement})
         values: dict[str, t.Any] = {}
         value = await chosen.begin(self, values) if await self.gather(chosen, values) else FAILED
         self.values[key] = value

@@ -26,7 +26,7 @@ from aioflask.views import MethodView
 
 from .answers import EVENTS, JSON, JSON_LINES, Answer, Kind
 from .binding import Binding, binding_of
-from .describe import Description, description_of
+from .describe import Description, describe, description_of
 from .readers import FORMS, Reader, WholeReader
 from .security import Scheme
 from .signature import MISSING, Unresolved, bare, returns
@@ -120,7 +120,7 @@ class OpenAPI:
         if self.url is not None:
             made: list[bytes] = []
 
-            @describe_hidden
+            @describe(hidden=True)
             def openapi() -> Response:
                 # What the document is made of does not change once requests are served.
                 if not made:
@@ -141,13 +141,6 @@ class OpenAPI:
         if self.servers:
             document["servers"] = [{"url": url} for url in self.servers]
         return {**document, **Document(app).parts()}
-
-
-def describe_hidden(view: t.Any) -> t.Any:
-    """Leave a view of ours out of the document."""
-    from .describe import describe
-
-    return describe(hidden=True)(view)
 
 
 def document_of(app: Flask) -> Json:

@@ -15,6 +15,8 @@ from werkzeug.exceptions import NotFound
 from aioflask.globals import current_app
 from aioflask.helpers import send_from_directory, url_for
 
+from .describe import describe
+
 if t.TYPE_CHECKING:
     from aioflask.app import Flask
     from aioflask.wrappers import Response
@@ -63,8 +65,6 @@ def add_page(app: Flask, api: OpenAPI) -> None:
 
     :raises RuntimeError: if the page's files are not installed.
     """
-    from .openapi import describe_hidden
-
     folder, url = _folder(), t.cast(str, api.docs).rstrip("/")
 
     def answer(text: str, mimetype: str) -> Response:
@@ -74,7 +74,7 @@ def add_page(app: Flask, api: OpenAPI) -> None:
         response.headers["X-Content-Type-Options"] = "nosniff"
         return response
 
-    @describe_hidden
+    @describe(hidden=True)
     def openapi_docs() -> Response:
         names = {
             "css": "swagger-ui.css",
@@ -88,7 +88,7 @@ def add_page(app: Flask, api: OpenAPI) -> None:
             _HTML.format(title=title, **{k: escape(v) for k, v in urls.items()}), "text/html"
         )
 
-    @describe_hidden
+    @describe(hidden=True)
     def openapi_docs_file(name: str) -> Response:
         if name == "start.js":  # A file of its own, so that the policy needs no inline script.
             settings = {"url": url_for("openapi"), "dom_id": "#swagger-ui", "deepLinking": True}

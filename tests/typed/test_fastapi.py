@@ -1,7 +1,6 @@
 """What FastAPI's tutorial does, done here; and what differs on purpose.
 
-A test for each of the tutorial's pages, by its name: https://fastapi.tiangolo.com/tutorial/. The
-tables of docs/how-to/from-fastapi.md are held by these.
+A test for each of the tutorial's pages, by its name: https://fastapi.tiangolo.com/tutorial/
 """
 
 from __future__ import annotations
