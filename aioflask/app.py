@@ -25,7 +25,7 @@ from werkzeug.wsgi import get_host
 
 from . import calls, connections, plan, responses, templating, urls, walk
 from . import typing as ft
-from .concurrency import async_to_sync, complete, iscoroutinefunction, on_loop
+from .concurrency import StreamsFull, async_to_sync, complete, iscoroutinefunction, on_loop
 from .config import DEFAULTS, Config, ConfigAttribute
 from .ctx import AppContext, RequestContext, _AppCtxGlobals
 from .globals import _active_request, _cv_app, g, request, session
@@ -33,7 +33,7 @@ from .headers import UnsendableResponse
 from .helpers import get_debug_flag, get_flashed_messages
 from .json.provider import DefaultJSONProvider, JSONProvider
 from .logging import create_logger
-from .routing import FastMap
+from .routing import FastMap, LazyRule
 from .scaffold import (
     F,
     Scaffold,
@@ -48,7 +48,6 @@ from .scaffold import (
     take_options,
 )
 from .sessions import SecureCookieSessionInterface, SessionInterface
-from .streams import StreamsFull
 from .wakeups import Event, here
 from .wrappers import Request, Response
 
@@ -100,7 +99,7 @@ class Flask(Scaffold):
     app_ctx_globals_class: type[t.Any] = _AppCtxGlobals
     jinja_environment: type[templating.Environment] = templating.Environment
     jinja_options: dict[str, t.Any] = {}  # noqa: RUF012 - applications assign their own
-    url_rule_class: type[Rule] = Rule
+    url_rule_class: type[Rule] = LazyRule
     url_map_class: type[Map] = FastMap
     test_client_class: type[FlaskClient] | None = None
     test_cli_runner_class: type[FlaskCliRunner] | None = None

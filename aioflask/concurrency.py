@@ -352,6 +352,10 @@ class PoolFull(ServiceUnavailable):
         super().__init__("The server is busy. Please try again in a moment.", retry_after=1)
 
 
+class StreamsFull(PoolFull):
+    """503: no thread for one more plain stream, of which nothing has been sent."""
+
+
 def _work(queue: t.Any, last_one_out: t.Callable[[], bool]) -> None:
     # Knows the queue alone, so that a pool that nobody uses any more can be collected.
     while (job := queue.get()) is not None:

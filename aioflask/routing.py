@@ -47,9 +47,11 @@ class Router:
         }
         self.paths: dict[str, dict[str, Found | None]] = {}
         self.root: _Node = _Node()
-        top = url_map._matcher._root.static.get(url_map.default_subdomain or "")
+        hosts = url_map._matcher._root
+        top = hosts.static.get(url_map.default_subdomain or "")
         if top is not None and not url_map.host_matching:
             self.root = self._compile(top, [])
+        self._knows_all = top is not None and not (url_map.host_matching or hosts.dynamic)
         # The map takes leading slashes for one.
         self.paths = {p: rules for p, rules in self.paths.items() if not p.startswith("//")}
 
@@ -77,7 +79,7 @@ class Router:
                 found.setdefault(WEBSOCKET, (rule, tuple(_converters(rule))))
                 continue
             if rule.methods is None:
-                return {}
+                return {"": None}
             special = (
                 rule.redirect_to is not None or rule.alias or rule.endpoint in self._redirecting
             )
@@ -112,6 +114,27 @@ class Router:
                     return None
             node = child
         return _convert(node.rules.get(method), values)
+
+    def misses(self, path: str) -> bool:
+        """Whether no rule fits a path, for any method and with or without a slash at its end."""
+        return self._knows_all and "//" not in path and _misses(self.root, path.split("/"), 0)
+
+
+def _misses(node: _Node, parts: list[str], at: int) -> bool:
+    # As the map: every part that fits is tried. Where a rule ends, the map says what that means.
+    if at == len(parts):
+        return not node.rules and "" not in node.static
+    part = parts[at]
+    if node.rules and not part and at + 1 == len(parts):
+        return False
+    child = node.static.get(part)
+    if child is not None and not _misses(child, parts, at + 1):
+        return False
+    for test, rest, child in node.dynamic:
+        groups = test("/".join(parts[at:]) if rest else part)
+        if groups is not None and (rest or not _misses(child, parts, at + 1)):
+            return False
+    return True
 
 
 def _convert(found: Found | None, values: list[str]) -> Match | None:
@@ -175,6 +198,27 @@ def _quick(converter: BaseConverter) -> Convert:
     ):
         return int
     return converter.to_python
+
+
+class LazyRule(Rule):
+    """Werkzeug's ``Rule``, whose URL builder is compiled when a URL is built.
+
+    PERF: it is nine tenths of the time that a rule takes to add, 0.5 ms, and few are built.
+    """
+
+    def _compile_builder(self, append_unknown: bool = True) -> t.Callable[..., tuple[str, str]]:
+        compiled = super()._compile_builder
+        if self.defaults:  # A default that its converter refuses is told when the rule is added.
+            return compiled(append_unknown)
+        build: t.Callable[..., tuple[str, str]] | None = None
+
+        def build_late(rule: Rule, /, **values: t.Any) -> tuple[str, str]:
+            nonlocal build
+            if build is None:
+                build = compiled(append_unknown)
+            return build(rule, **values)
+
+        return build_late
 
 
 class ASCIIInteger(IntegerConverter):

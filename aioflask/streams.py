@@ -14,7 +14,7 @@ from asyncio import _get_running_loop
 from collections import deque
 from contextvars import Context, copy_context
 
-from .concurrency import Crossing, InContext, Job, PoolFull, _shielded, pool_of
+from .concurrency import Crossing, InContext, Job, PoolFull, StreamsFull, _shielded, pool_of
 from .wakeups import GRACE, Interruptible
 
 if t.TYPE_CHECKING:
@@ -23,10 +23,6 @@ if t.TYPE_CHECKING:
 
 BUFFER = 16
 """Chunks that a plain iterable may be ahead of the client."""
-
-
-class StreamsFull(PoolFull):
-    """503: no thread for one more plain stream, of which nothing has been sent."""
 
 
 Put = t.Callable[[t.Any], bool]

@@ -20,6 +20,7 @@ from werkzeug.exceptions import (
     BadRequestKeyError,
     HTTPException,
     InternalServerError,
+    NotFound,
     SecurityError,
 )
 from werkzeug.routing import RoutingException
@@ -155,10 +156,13 @@ def match(ctx: AppContext, scope: t.Any, kind: type[Plan] = Plan) -> Plan:
         )
     ):
         method = kind.method or request.method
-        found = (url_map._router or url_map.router).match(method, scope["path"])
+        router = url_map._router or url_map.router
+        found = router.match(method, scope["path"])
+        if found is None and router.misses(scope["path"]):
+            request.routing_exception = NotFound()
     if found is not None:
         request.url_rule, request.view_args = found
-    else:
+    elif request.routing_exception is None:
         match_by_map(ctx)
     if app._mounts and (mount := app._mounts[0].find(ctx)) is not None:
         ctx.plan = mount

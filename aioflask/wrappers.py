@@ -51,7 +51,6 @@ from .headers import (
     readable,
 )  # fmt: skip
 from .lazy import lazy
-from .streams import Watch, send_stream
 from .wakeups import Event
 
 if t.TYPE_CHECKING:
@@ -60,6 +59,7 @@ if t.TYPE_CHECKING:
 
     from .ctx import AppContext
     from .multipart import MultipartParser, Parts
+    from .streams import Watch
 
 Scope = t.MutableMapping[str, t.Any]
 Chunk = str | bytes
@@ -754,6 +754,8 @@ class Response(_WerkzeugResponse):
         if ctx.request.method == "HEAD" or code in _BODILESS:
             body, self._plain = None, b""
         if body is not None:
+            from .streams import send_stream
+
             await send_stream(ctx, self, body, close, start, send)
             return
         try:

@@ -31,11 +31,11 @@ EXCEPTIONS: dict[str, dict[str, str]] = tomllib.loads((DATA / "house.toml").read
 # itself, which re-exports the application's names, stands between them and the doors.
 FLOORS = [
     "typing lazy globals signals wakeups concurrency config json.provider json json.tag",
-    "body streams headers wrappers routing",
+    "body headers wrappers routing",
     "urls ctx sessions helpers templating logging responses",
     "scaffold blueprints plan calls walk connections app",
-    "views mounts multipart asgibody disconnects environ exchange wsgiapp asgiapp doors wsgi"
-    " shutdown aside tasks lifespan websockets sse middleware debughelpers websocket_client"
+    "views streams mounts multipart asgibody disconnects environ exchange wsgiapp asgiapp doors"
+    " wsgi shutdown aside tasks lifespan websockets sse middleware debughelpers websocket_client"
     " sse_client async_client faults debug reloader serving finder cli testing typed"
     " socketio_client socketio doctor"
     " as_flask",

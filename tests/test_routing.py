@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, NotFound
 from werkzeug.routing import BaseConverter, Map, Rule, Submount, ValidationError
 
 from aioflask import Flask, abort
-from aioflask.routing import FastMap
+from aioflask.routing import FastMap, LazyRule
 
 # -- the map as the truth ----------------------------------------------------------------------
 
@@ -72,6 +72,20 @@ def by_map(url_map: Map, method: str, path: str) -> tuple[Rule, str] | None:
 def by_router(url_map: FastMap, method: str, path: str) -> tuple[Rule, str] | None:
     found = url_map.router.match(method, path)
     return None if found is None else (found[0], repr(dict(sorted(found[1].items()))))
+
+
+def is_missing(url_map: Map, path: str) -> bool:
+    """Whether the map has nothing but a 404 for a path, with every method and as a WebSocket."""
+    adapter = url_map.bind("localhost", subdomain=url_map.default_subdomain)
+    for method, websocket in (("GET", False), ("HEAD", False), ("PUT", False), ("GET", True)):
+        try:
+            adapter.match(path, method, websocket=websocket)
+        except NotFound:
+            continue
+        except (HTTPException, ValueError):
+            pass
+        return False
+    return True
 
 
 # -- random rules and paths --------------------------------------------------------------------
@@ -173,23 +187,29 @@ def cases(draw: st.DrawFn) -> tuple[FastMap, list[tuple[str, str]]]:
 
 
 def test_where_the_router_answers_the_map_agrees_and_the_router_answers_often() -> None:
-    found = answered = 0
+    found = answered = missing = missed = 0
 
     @settings(max_examples=150, deadline=None)
     @given(cases())
     def check(case: tuple[FastMap, list[tuple[str, str]]]) -> None:
-        nonlocal found, answered
+        nonlocal found, answered, missing, missed
         url_map, requests = case
         for method, path in requests:
             truth, answer = by_map(url_map, method, path), by_router(url_map, method, path)
             found += truth is not None
             answered += answer is not None
             assert answer in (None, truth), (method, path)
+            is_missed, is_a_miss = url_map.router.misses(path), is_missing(url_map, path)
+            missing += is_a_miss
+            missed += is_missed
+            assert is_a_miss or not is_missed, path
 
     check()
     assert found > 200
     # Half of these maps redirect, alias or need a second try somewhere; real ones hardly do.
     assert answered / found > 0.5, f"{answered} of {found}"
+    assert missing > 200
+    assert missed / missing > 0.5, f"{missed} of {missing}"
 
 
 # -- an ordinary map ---------------------------------------------------------------------------
@@ -264,6 +284,34 @@ def test_rules_of_an_endpoint_with_defaults_may_redirect_and_are_left_to_the_map
 def test_a_map_that_matches_hosts_is_left_alone() -> None:
     url_map = map_of(Rule("/a", endpoint="a", host="h", methods=["GET"]), host_matching=True)
     assert url_map.router.match("GET", "/a") is None
+    assert not url_map.router.misses("/b")
+    url_map = map_of(Rule("/a", endpoint="a", subdomain="<sub>"), Rule("/c", endpoint="c"))
+    assert not url_map.router.misses("/a") and not url_map.router.misses("/b")
+
+
+def test_a_url_builder_is_compiled_when_the_first_url_is_built(app: Flask) -> None:
+    compiled = []
+
+    class Counted(LazyRule):
+        @staticmethod
+        def _get_func_code(*args: Any) -> Any:
+            compiled.append(args)
+            return Rule._get_func_code(*args)
+
+    rule = Counted("/users/<int:id>", endpoint="users")
+    adapter = map_of(rule).bind("localhost")
+    assert not compiled
+    assert [adapter.build("users", {"id": n, "q": "ä"}) for n in (1, 2)] == [
+        "/users/1?q=%C3%A4",
+        "/users/2?q=%C3%A4",
+    ]
+    assert len(compiled) == 1
+    assert type(next(app.url_map.iter_rules())) is LazyRule
+
+
+def test_a_default_that_its_converter_refuses_is_told_when_the_rule_is_added() -> None:
+    with pytest.raises(ValueError, match="invalid literal"):
+        map_of(LazyRule("/<int:page>", endpoint="page", defaults={"page": "one"}))
 
 
 def test_a_websocket_rule_does_not_hide_the_http_rule_beside_it() -> None:
