@@ -23,7 +23,7 @@ T = t.TypeVar("T")
 PIECE = 65536
 """Bytes that a parser is given at once: its work between two other requests stays small."""
 
-IN_MEMORY = 500_000
+IN_MEMORY = 1 << 21
 """Bytes of a multipart body that are kept as they came, and parsed when somebody asks."""
 
 
@@ -243,11 +243,9 @@ def parse_pairs(text: str) -> list[tuple[str, str]]:
     percent-encoded.
     """
     pairs = []
-    for part in text.split("&"):
+    for part in text.replace("+", " ").split("&"):
         if part:
             name, _, value = part.partition("=")
-            if "+" in part:
-                name, value = name.replace("+", " "), value.replace("+", " ")
             if "%" in part:
                 name = unquote(name, errors="werkzeug.url_quote")
                 value = unquote(value, errors="werkzeug.url_quote")

@@ -6,9 +6,8 @@ Flask's: https://github.com/pallets/flask `flask/debughelpers.py`.
 
 from __future__ import annotations
 
-import difflib
 import typing as t
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from urllib.parse import urljoin
 
 from jinja2.loaders import BaseLoader
@@ -22,15 +21,6 @@ if t.TYPE_CHECKING:
     from .wrappers import Request
 
     Attempt = tuple[BaseLoader, Scaffold, tuple[str, str | None, Callable[[], bool] | None] | None]
-
-
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return a sentence that proposes the closest of the known names, or "" if none is close.
-
-    It starts with a space, to be put behind a sentence: ``" Did you mean 'index'?"``.
-    """
-    close = difflib.get_close_matches(name, list(known), n=1)
-    return f" Did you mean {close[0]!r}?" if close else ""
 
 
 class UnexpectedUnicodeError(AssertionError, UnicodeError):

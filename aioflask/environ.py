@@ -64,22 +64,13 @@ def build_environ(scope: Scope) -> WSGIEnvironment:
     environ: WSGIEnvironment = {
         "REQUEST_METHOD": scope.get("method", "GET").upper(),
         "SCRIPT_NAME": root.encode("utf-8", "surrogateescape").decode("latin-1"),
-        "PATH_INFO": _path_info(scope, root),
-        "QUERY_STRING": query,
-        "RAW_URI": uri,
-        "REQUEST_URI": uri,
-        "SERVER_NAME": host,
-        "SERVER_PORT": str(port),
+        "PATH_INFO": _path_info(scope, root), "QUERY_STRING": query,
+        "RAW_URI": uri, "REQUEST_URI": uri, "SERVER_NAME": host, "SERVER_PORT": str(port),
         "SERVER_PROTOCOL": f"HTTP/{scope.get('http_version', '1.1')}",
-        "wsgi.version": (1, 0),
-        "wsgi.url_scheme": scope.get("scheme", "http"),
-        "wsgi.errors": sys.stderr,
-        "wsgi.multithread": True,
-        "wsgi.multiprocess": True,
-        "wsgi.run_once": False,
-        "wsgi.input_terminated": True,
-        "asgi.scope": scope,
-    }
+        "wsgi.version": (1, 0), "wsgi.url_scheme": scope.get("scheme", "http"),
+        "wsgi.errors": sys.stderr, "wsgi.multithread": True, "wsgi.multiprocess": True,
+        "wsgi.run_once": False, "wsgi.input_terminated": True, "asgi.scope": scope,
+    }  # fmt: skip
     if client := scope.get("client"):
         environ["REMOTE_ADDR"], environ["REMOTE_PORT"] = client[0], str(client[1])
     _add_headers(environ, scope["headers"])

@@ -5,10 +5,12 @@ Nothing here is loaded before the first multipart body comes.
 
 from __future__ import annotations
 
+import io
 import re
 import typing as t
 from collections import deque
 from dataclasses import replace
+from tempfile import SpooledTemporaryFile
 
 from werkzeug.datastructures import FileStorage, Headers
 from werkzeug.exceptions import BadRequest
@@ -23,9 +25,10 @@ from werkzeug.sansio.multipart import (
     MultipartDecoder,
     NeedData,
     State,
-)
+)  # fmt: skip
+from werkzeug.wrappers import Request as _WerkzeugRequest
 
-from .body import PIECE, Body, BodyTooLarge
+from .body import Body, BodyTooLarge
 from .concurrency import on_loop, run_sync
 
 if t.TYPE_CHECKING:
@@ -53,15 +56,35 @@ class PartsDecoder:
         self._parts, self._max_parts = 0, request.max_form_parts
         self._mark = b"--" + boundary
         self._whole = len(self._mark) + 4  # Two dashes, or none, and the line's end.
+        self._step = max(4096, 2 * _NEAR * self._whole)  # More than is ever held back.
         self._held = b""
 
     def feed(self, data: bytes) -> t.Iterator[Event]:
         """What has come, as far as it can be decoded."""
-        for start in range(0, len(data), PIECE):
-            piece = self._held + data[start : start + PIECE]
+        decoder, start = self._decoder, 0
+        if self._held:
+            data, self._held = self._held + data, b""
+        view = memoryview(data)  # PERF: a mebibyte is not copied for being passed along.
+        while start < len(data):
+            if decoder.state is State.DATA and self._mark not in decoder.buffer:
+                # PERF: all that lies before the next mark is data: the decoder need not search it.
+                yield Data(bytes(decoder.buffer), more_data=True)
+                decoder.buffer.clear()
+                mark = data.find(self._mark, start)
+                end = (mark if mark >= 0 else len(data) - self._whole) - 2
+                if end > start:
+                    yield Data(view[start:end], more_data=True)  # type: ignore[arg-type]
+                    start = end
+                if mark < 0:
+                    self._held = data[start:]
+                    return
+            piece = data[start : start + self._step]
             end = self._settled(piece)
-            self._held = piece[end:]
             yield from self._decode(piece[:end])
+            start += end
+            if start + len(piece) - end == len(data):
+                self._held = piece[end:]
+                return
 
     def finish(self) -> t.Iterator[Event]:
         """The rest."""
@@ -78,7 +101,10 @@ class PartsDecoder:
         there yet, so the last of them wait for the next piece.
         """
         end = len(piece)
-        while (mark := piece.rfind(self._mark, 0, end)) >= 0 and end < mark + self._whole:
+        for _ in range(_NEAR):
+            mark = piece.rfind(self._mark, 0, end)
+            if mark < 0 or end >= mark + self._whole:
+                break
             end = max(0, mark - 2)
         tail = max(0, end - self._whole)
         for line_break in _LINE_BREAK.finditer(piece, tail, end):
@@ -126,15 +152,19 @@ class PartsDecoder:
 _BETWEEN = (State.PREAMBLE, State.PART)
 _LARGE_HEAD = "What stands before the data of a part of the multipart body is too large."
 _EXTENDED_NAME = re.compile(r";\s*name\*[^=;]*=[^;]*", re.IGNORECASE)
+_NEAR = 32
+"""How many boundaries one upon the other are held back; real parts have heads between them."""
 _LINE_BREAK = re.compile(rb"\r\n?|\n")
 
 
 class MultipartParser:
     """Parses multipart/form-data in small pieces, with large files on disk; see `PartsDecoder`."""
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: Request, is_held: bool = False) -> None:
         self._request = request
         self._decoder = PartsDecoder(request)
+        replaced = type(request)._get_file_stream is not _WerkzeugRequest._get_file_stream
+        self._held = is_held and not replaced
         self._part: Field | File | None = None
         self._field: list[bytes] = []
         self._fields_size = 0  # of all of them
@@ -162,22 +192,24 @@ class MultipartParser:
     def _begin(self, part: Field | File) -> None:
         self._part, self._field = part, []
         if isinstance(part, File):
-            stream = self._request._get_file_stream(
-                total_content_length=self._request.content_length,
-                content_type=part.headers.get("content-type"),
-                filename=part.filename,
-                content_length=_length(part),
-            )
+            stream = None if self._held else self._request._get_file_stream(
+                total_content_length=self._request.content_length, content_length=_length(part),
+                content_type=part.headers.get("content-type"), filename=part.filename,
+            )  # fmt: skip
             storage = FileStorage(stream, part.filename, part.name, headers=part.headers)
             self.files.append((part.name, storage))
 
     def _take(self, event: Data) -> None:
         part, data = t.cast("Field | File", self._part), event.data
-        if isinstance(part, File):
+        if isinstance(part, File) and not self._held:
             self._writes.append((self.files[-1][1].stream, data))
             self.to_write += len(data)
             return
         self._field.append(data)
+        if isinstance(part, File):
+            if not event.more_data:
+                self.files[-1][1].stream = _in_memory(b"".join(self._field))
+            return
         self._fields_size += len(data)
         limit = self._request.max_form_memory_size
         if limit is not None and self._fields_size > limit:
@@ -228,7 +260,7 @@ async def _write(parser: MultipartParser) -> None:
 
 def parse_loaded(request: Request, data: bytes) -> MultipartParser:
     """Parse a multipart body that is in memory."""
-    parser = MultipartParser(request)
+    parser = MultipartParser(request, is_held=True)
     try:
         parser.feed(data)
         parser.finish()
@@ -238,6 +270,13 @@ def parse_loaded(request: Request, data: bytes) -> MultipartParser:
         parser.close()
         raise
     return parser
+
+
+def _in_memory(data: bytes) -> t.IO[bytes]:
+    """A file of Werkzeug's usual kind, whose bytes are in memory anyway."""
+    file = SpooledTemporaryFile(len(data) + 1, "rb+")  # noqa: SIM115
+    file._file = io.BytesIO(data)  # PERF: which copies nothing.
+    return t.cast("t.IO[bytes]", file)
 
 
 def _length(part: File) -> int:

@@ -45,7 +45,7 @@ MADE: dict[str, Callable[[Any], Any]] = {
 # Public names of these modules that are no part of the API: others of our modules use them.
 INTERNAL = {
     "config": {"DEFAULTS"},
-    "debughelpers": {"did_you_mean", "explain_mismatch", "never_awaited"},
+    "debughelpers": {"explain_mismatch", "never_awaited"},
     "json.provider": {"orjson"},
     "wrappers": set("Chunk RequestHeaders ResponseHeaders Scope State".split()),
 }

@@ -389,6 +389,18 @@ def test_runs_of_almost_boundaries_take_linear_time(
     assert answer.seconds < 5
 
 
+@pytest.mark.parametrize("unit", [b"\r\n--b", b"--b", b"\r\n"], ids=repr)
+def test_a_long_run_of_boundaries_that_arrives_in_pieces_takes_linear_time(
+    door: Door, unit: bytes
+) -> None:
+    run = unit * (6_000_000 // len(unit))
+    body = part(FILE, b"data" + run) + END
+    pieces = [body[at : at + 65_536] for at in range(0, len(body), 65_536)]
+    answer = door.ask("/async/form", "POST", MULTIPART, pieces)
+    assert answer.status in (200, 400, 413)
+    assert answer.seconds < 5
+
+
 @given(st.binary(max_size=60), st.binary(max_size=60), st.integers(1, 20))
 def test_any_multipart_body_is_an_answer(made: Door, head: bytes, data: bytes, size: int) -> None:
     for body in (
