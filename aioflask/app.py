@@ -46,7 +46,7 @@ from .scaffold import (
     refuse_second_view,
     setupmethod,
     take_options,
-)  # fmt: skip
+)
 from .sessions import SecureCookieSessionInterface, SessionInterface
 from .wakeups import Event, here
 from .wrappers import Request, Response

@@ -21,7 +21,7 @@ from . import concurrency
 T = t.TypeVar("T")
 
 PIECE = 65536
-"""Bytes that a parser is given at once: its work between two other requests stays small."""
+"""Bytes that are read at once from a WSGI server's input, and by plain code."""
 
 IN_MEMORY = 1 << 21
 """Bytes of a multipart body that are kept as they came, and parsed when somebody asks."""

@@ -25,7 +25,7 @@ from werkzeug.sansio.multipart import (
     MultipartDecoder,
     NeedData,
     State,
-)  # fmt: skip
+)
 from werkzeug.wrappers import Request as _WerkzeugRequest
 
 from .body import Body, BodyTooLarge

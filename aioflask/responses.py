@@ -79,7 +79,7 @@ _pages: dict[tuple[type[HTTPException], str | None], bytes] = {}
 
 def _page(kind: type[HTTPException]) -> bytes | None:
     """The page of one of Werkzeug's exceptions, None if it is not the same for each."""
-    # PERF: made once; what escapes its texts takes 12 us.
+    # PERF: made once, since Werkzeug formats and escapes its texts each time.
     page = _pages.get((kind, kind.description))
     if page is None and kind.__module__ == "werkzeug.exceptions" and (
         all(getattr(kind, name) is getattr(HTTPException, name) for name in _MAKERS)

@@ -22,7 +22,7 @@ from werkzeug.exceptions import (
     InternalServerError,
     NotFound,
     SecurityError,
-)  # fmt: skip
+)
 from werkzeug.routing import RoutingException
 from werkzeug.wrappers import Request as BaseRequest
 
@@ -39,7 +39,7 @@ from .concurrency import (
     pool_of,
     step_in,
     worker_for,
-)  # fmt: skip
+)
 from .globals import _cv_app, _request_context
 from .headers import UnsendableResponse
 from .helpers import ContextStream

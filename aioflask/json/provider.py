@@ -6,10 +6,8 @@ only where its answer is known to be what the standard library would give; in do
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
-import marshal
 import re
 import typing as t
 import weakref
@@ -192,7 +190,6 @@ _DIGITS = bytes(48 if 48 <= i <= 57 else 32 for i in range(256))
 _DIGITS_AND_E = bytes(101 if i == 101 else _DIGITS[i] for i in range(256))
 _LONG_NUMBER = b"0" * 19
 _EXPONENT = re.compile(rb"e[-+]?[0-9]+[],}\n]")
-_NO_NUMBER = re.compile(rb"[\xf0-\xff][\x7f\xff]")
 _OPTIONS = orjson and (
     orjson.OPT_SORT_KEYS
     | orjson.OPT_APPEND_NEWLINE
@@ -224,10 +221,6 @@ def _dump_fast(obj: t.Any) -> bytes | None:
 
 def _may_hold_nan(obj: t.Any) -> bool:
     """Whether a null that orjson wrote might be a NaN or an infinity."""
-    with contextlib.suppress(ValueError):  # It knows Python's own types alone.
-        # PERF: a tenth of the time. Its floats are IEEE 754's bytes, and these the exponents.
-        if not _NO_NUMBER.search(marshal.dumps(obj, 2)):
-            return False
     todo = [obj]
     for item in todo:  # grows while it is walked; holds no cycle, orjson has been through it
         kind = type(item)

@@ -133,7 +133,7 @@ def test_malformed_forms_are_empty_or_refused(
 ) -> None:
     """A big body is parsed while it arrives, and breaks in the midst of it."""
     if big and kind.startswith("multi"):
-        upload = PART.replace(b'"a"', b'"f"; filename="f"') + b"x" * 600_000 + b"\r\n"
+        upload = PART.replace(b'"a"', b'"f"; filename="f"') + b"x" * 2_600_000 + b"\r\n"
         body = upload + body
     strict.route("/", methods=["POST"])(
         lambda: jsonify(form=len(request.form), files=len(request.files))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import itertools
+import os
 import tempfile
 from typing import Any
 
@@ -285,21 +286,39 @@ def test_a_big_upload_is_spooled_to_disk_and_closed(flow: Flow, announced: bool)
     assert files[0].stream.closed
 
 
+def test_an_upload_that_is_held_in_memory_is_a_file_that_may_still_go_to_disk(flow: Flow) -> None:
+    content = bytes(range(256)) * 4_096  # 1 MiB
+
+    def view() -> Any:
+        upload = request.files["f"]
+        in_memory = isinstance(getattr(upload.stream, "_file", None), io.BytesIO)
+        same = upload.read() == content
+        upload.stream.write(b"more")
+        size = os.fstat(upload.stream.fileno()).st_size  # Which only a file on disk has.
+        upload.stream.seek(-5, os.SEEK_END)
+        return jsonify([in_memory, same, size, upload.read().decode("latin-1")])
+
+    flow.route("/", methods=["POST"])(view)
+    head = b'--XX\r\nContent-Disposition: form-data; name="f"; filename="f"\r\n\r\n'
+    answer = pieces(flow, cut(head + content + b"\r\n--XX--\r\n", 60_000), content_type=BOUNDARY)
+    assert answer.json == [True, True, len(content) + 4, "\xffmore"]
+
+
 @few_doors
 def test_a_piece_may_end_soon_after_a_parts_head(flow: Flow) -> None:
     flow.route("/", methods=["POST"])(
         lambda: jsonify(len(request.files["f"].read()), request.form["a"])
     )
     kind = BOUNDARY + "Y" * 30
-    mark, content = b"--XX" + b"Y" * 30, b"x" * 600_000
+    mark, content = b"--XX" + b"Y" * 30, b"x" * 2_600_000
     field = b'\r\nContent-Disposition: form-data; name="a"\r\n\r\nfirst\r\n' + mark
     head = b'\r\nContent-Disposition: form-data; name="f"; filename="f"\r\n\r\n'
     for more in range(40):
         sent = [mark + field + head + content[:more], content[more:] + b"\r\n" + mark + b"--\r\n"]
         answer = pieces(flow, sent, content_type=kind)
-        assert answer.json == [600_000, "first"], more
+        assert answer.json == [2_600_000, "first"], more
     sent = [mark + head, content + b"\r\n" + mark + field[:-36] + b"\r\n" + mark + b"--\r\n"]
-    assert pieces(flow, sent, content_type=kind).json == [600_000, "first"]
+    assert pieces(flow, sent, content_type=kind).json == [2_600_000, "first"]
 
 
 @few_doors
@@ -308,7 +327,7 @@ def test_a_piece_may_end_anywhere_in_a_boundary(flow: Flow, announced: bool) -> 
     flow.route("/", methods=["POST"])(
         lambda: jsonify([request.files["f"].read()[-9:].decode(), request.form["a"]])
     )
-    content = b"x" * 600_000 + b"the end"
+    content = b"x" * 2_600_000 + b"the end"
     head = b'--XX\r\nContent-Disposition: form-data; name="f"; filename="f"\r\n\r\n'
     inner = b'\r\n--XX\r\nContent-Disposition: form-data; name="a"\r\n\r\nfield'
     for after, closing in (
@@ -471,9 +490,9 @@ def test_a_large_form_is_read_through_the_stream_that_a_hook_put_there(flow: Flo
     made: list[Checksum] = []
     flow.app.before_request(lambda: made.append(Checksum(request.environ)))
     flow.route("/", methods=["POST"])(lambda: request.files["f"].read())
-    body = MULTIPART.replace(b"file's", b"x" * 600_000)
+    body = MULTIPART.replace(b"file's", b"x" * 2_600_000)
     answer = pieces(flow, cut(body, 65_536), content_type=BOUNDARY)
-    assert answer.data == b"x" * 600_000 + b"\r\ntext"
+    assert answer.data == b"x" * 2_600_000 + b"\r\ntext"
     assert made[0].digest.digest() == hashlib.sha1(body).digest()
 
 
@@ -512,7 +531,7 @@ class Shouting(FormDataParser):
         return stream, self.cls({name: value.upper() for name, value in form.items()}), files
 
 
-@pytest.mark.parametrize("size", [10, 600_000])
+@pytest.mark.parametrize("size", [10, 2_600_000])
 @pytest.mark.parametrize("by", ["class", "method"])
 @pytest.mark.parametrize("kind", ["multipart", "urlencoded"])
 def test_a_form_parser_of_ones_own_parses(flow: Flow, by: str, kind: str, size: int) -> None:
@@ -607,7 +626,7 @@ def test_the_limit_is_lowered_after_a_large_form_was_parsed(flow: Flow) -> None:
         return READERS["form"]()
 
     flow.route("/", methods=["POST"])(view)
-    assert flow.post(data={"f": (io.BytesIO(b"x" * 600_000), "f.txt")}).status == 413
+    assert flow.post(data={"f": (io.BytesIO(b"x" * 2_600_000), "f.txt")}).status == 413
 
 
 def test_a_limit_of_none_is_the_configurations(flow: Flow) -> None:
