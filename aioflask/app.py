@@ -30,7 +30,7 @@ from .config import DEFAULTS, Config, ConfigAttribute
 from .ctx import AppContext, RequestContext, _AppCtxGlobals
 from .globals import _active_request, _cv_app, g, request, session
 from .headers import UnsendableResponse
-from .helpers import get_debug_flag, get_flashed_messages
+from .helpers import ContextStream, get_debug_flag, get_flashed_messages
 from .json.provider import DefaultJSONProvider, JSONProvider
 from .logging import create_logger
 from .routing import FastMap, LazyRule
@@ -66,17 +66,6 @@ if t.TYPE_CHECKING:
     from .websockets import WebSocket
 
 T_shell = t.TypeVar("T_shell", bound=ft.ShellContextProcessorCallable)
-# Setting one of these on an application changes what its plans were worked out from.
-_PLANNED = frozenset(walk.REPLACEABLE).union(
-    """
-    view_functions url_map blueprints error_handler_spec before_request_funcs after_request_funcs
-    teardown_request_funcs before_websocket_funcs after_websocket_funcs teardown_websocket_funcs
-    teardown_appcontext_funcs template_context_processors
-    url_value_preprocessors url_default_functions request_class response_class session_interface
-    json config subdomain_matching create_url_adapter ensure_sync async_to_sync wsgi_app asgi_app
-    on_disconnect
-    """.split()
-)
 
 
 class Flask(Scaffold):
@@ -174,13 +163,15 @@ class Flask(Scaffold):
         self.add_url_rule(rule, "static", static, host=static_host)
 
     def __setattr__(self, name: str, value: t.Any) -> None:
+        if name in plan.REGISTRIES:
+            value = plan.registry_of(self, value)
         object.__setattr__(self, name, value)
-        if name in _PLANNED:
+        if name in plan.PLANNED:
             self._forget_plans()
 
     def __delattr__(self, name: str) -> None:
         object.__delattr__(self, name)
-        if name in _PLANNED:
+        if name in plan.PLANNED:
             self._forget_plans()
 
     @property
@@ -190,9 +181,11 @@ class Flask(Scaffold):
     def _forget_plans(self) -> None:
         # A new dict and no clear(): a plan that is being made right now lands in the old one.
         self._plans: dict[t.Any, plan.Plan] = {}
-        self._replaces_url_adapter = (
-            "create_url_adapter" in self.__dict__
-            or type(self).create_url_adapter is not Flask.create_url_adapter
+        self._matches_by_path: bool = (
+            type(self.__dict__.get("url_map")) is FastMap
+            and not self.__dict__.get("subdomain_matching")
+            and "create_url_adapter" not in self.__dict__
+            and type(self).create_url_adapter is Flask.create_url_adapter
         )
         calls.look(self)
 
@@ -567,11 +560,17 @@ class Flask(Scaffold):
 
     # -- the doors -----------------------------------------------------------------------------
 
-    def __call__(self, *args: t.Any) -> t.Any:
-        """Serve ASGI, called with three arguments, or WSGI, called with two."""
-        if len(args) == 3:
-            return self.asgi_app(*args)
-        return calls.through(self, *args)
+    if t.TYPE_CHECKING:  # A subclass may take two arguments alone.
+
+        def __call__(self, *args: t.Any) -> t.Any: ...
+
+    else:
+
+        def __call__(self, scope, receive, send=None, /):
+            """Serve ASGI, called with three arguments, or WSGI, called with two."""
+            if send is not None:
+                return self.asgi_app(scope, receive, send)
+            return calls.through(self, scope, receive)
 
     async def asgi_app(self, scope: ft.Scope, receive: ft.Receive, send: ft.Send) -> None:
         """Handle one connection of an ASGI server: this is the life of a request.
@@ -605,7 +604,9 @@ class Flask(Scaffold):
                     if failure is not None:
                         response = await walk.fail(ctx, failure)
                         failure = None  # Its traceback holds this frame.
-                    elif needs.tears_down or response._plain is None or request._leaves_something:
+                    elif needs.tears_down or request._leaves_something or (
+                        response._plain is None and isinstance(response.response, ContextStream)
+                    ):  # fmt: skip
                         await walk.end(ctx, None, response)
             finally:
                 ctx._tokens.pop()

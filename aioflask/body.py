@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import io
 import typing as t
-from urllib.parse import unquote
+from urllib.parse import unquote_to_bytes
 
 from werkzeug.datastructures import ImmutableMultiDict
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
+from werkzeug.wrappers import Request
 from werkzeug.wsgi import get_input_stream
 
 from . import concurrency
+from .globals import _cv_app
 
 T = t.TypeVar("T")
 
@@ -38,6 +40,31 @@ class BodyTooLarge(RequestEntityTooLarge):
         self.limit: int = limit
         more = "has more parts than" if setting == "MAX_FORM_PARTS" else "is larger in bytes than"
         super().__init__(f"The request's body {more} {limit:,}, which is the limit of {setting}.")
+
+
+class Limit:
+    """A limit of a request's body: the request's own, or the configuration's of the same name."""
+
+    def __init__(self, doc: str) -> None:
+        self.__doc__ = doc
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name, self.setting = name, name.upper()
+
+    def __get__(self, request: t.Any, owner: type) -> int | None:
+        if request is None:
+            return self  # type: ignore[return-value]
+        # COMPAT: None is no limit of one's own, so the configuration's holds.
+        own = request._limits
+        if own is not None and own.get(self.name) is not None:
+            return t.cast("int | None", own[self.name])
+        ctx = _cv_app.get(None)
+        if ctx is None:
+            return t.cast("int | None", getattr(Request, self.name, None))
+        return t.cast("int | None", ctx.app.config[self.setting])
+
+    def __set__(self, request: t.Any, value: int | None) -> None:
+        request._limits = {**(request._limits or {}), self.name: value}
 
 
 class Body:
@@ -111,18 +138,19 @@ class Body:
 
         :raises BodyTooLarge: beyond ``MAX_BODY_MEMORY``, or ``request.max_content_length``.
         """
-        if self.complete:
-            return await self.read_piece()
         limit = self.request.max_body_memory
-        self.check_size()
-        self.check_announced(limit, "MAX_BODY_MEMORY")
+        if not self.complete:
+            self.check_size()
+            self.check_announced(limit, "MAX_BODY_MEMORY")
         pieces: list[bytes] = []
         size = 0
         while piece := await self.read_piece():
             pieces.append(piece)
             size += len(piece)
-            if limit is not None and size > limit:
+            if limit is not None and size > limit and not self.loaded:
                 raise BodyTooLarge("MAX_BODY_MEMORY", limit)
+            if self.complete and not self.unread:
+                break
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def wait(self, read: t.Callable[..., t.Coroutine[t.Any, t.Any, T]], *args: t.Any) -> T:
@@ -246,9 +274,10 @@ def parse_pairs(text: str) -> list[tuple[str, str]]:
     for part in text.replace("+", " ").split("&"):
         if part:
             name, _, value = part.partition("=")
-            if "%" in part:
-                name = unquote(name, errors="werkzeug.url_quote")
-                value = unquote(value, errors="werkzeug.url_quote")
+            if "%" in name:
+                name = unquote_to_bytes(name).decode("utf-8", "werkzeug.url_quote")
+            if "%" in value:
+                value = unquote_to_bytes(value).decode("utf-8", "werkzeug.url_quote")
             pairs.append((name, value))
     return pairs
 

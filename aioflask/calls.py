@@ -55,17 +55,8 @@ def taken_from(kind: type) -> list[t.Any]:
     return [call for cls in kind.__mro__ for call in reversed(_taken.get(cls, ()))]
 
 
-def through(app: Flask, *args: t.Any) -> t.Iterable[bytes]:
-    """Call the outermost function, and for its call of the app the next one, then ``wsgi_app``.
-
-    :raises TypeError: for other than two arguments; servers find out so what the app is.
-    """
-    if len(args) != 2:
-        raise TypeError(
-            f"{app!r} was called with {len(args)} arguments. An ASGI server calls it with scope,"
-            " receive and send, a WSGI server with environ and start_response."
-        )
-    environ, start_response = args
+def through(app: Flask, environ: t.Any, start_response: t.Any) -> t.Iterable[bytes]:
+    """Call the outermost function, and for its call of the app the next one, then ``wsgi_app``."""
     calls = taken_from(type(app))
     owner, passed = environ.get(_PASSED, (None, 0))
     if owner is not app:

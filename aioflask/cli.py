@@ -594,9 +594,7 @@ _paths_help = f"Several are separated by {os.pathsep!r}."
     help="The file with the key of the certificate.",
 )
 @click.option(
-    "--reload/--no-reload",
-    default=None,
-    help="Start again when a file changes. On in debug mode.",
+    "--reload/--no-reload", default=None, help="Start again when a file changes. On in debug mode."
 )
 @click.option(
     "--debugger/--no-debugger",

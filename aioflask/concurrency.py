@@ -25,6 +25,7 @@ import weakref
 from asyncio import _get_running_loop
 from collections import deque
 from contextvars import Context, ContextVar, copy_context
+from types import FunctionType
 
 from werkzeug.exceptions import ServiceUnavailable
 
@@ -52,6 +53,8 @@ def iscoroutinefunction(func: t.Any) -> bool:
     A plain decorator around an ``async def`` function is a plain function: ``__wrapped__`` is not
     followed, since the wrapper may block.
     """
+    if type(func) is FunctionType and not func.__dict__:  # PERF: nobody can have marked it.
+        return bool(func.__code__.co_flags & inspect.CO_COROUTINE)
     if inspect.iscoroutinefunction(func):
         return True
     while isinstance(func, functools.partial):

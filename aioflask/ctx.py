@@ -127,11 +127,7 @@ class AppContext:
     """What is called with the response before the teardown, behind a WSGI server."""
 
     def __init__(
-        self,
-        app: Flask,
-        *,
-        request: Request | None = None,
-        session: SessionMixin | None = None,
+        self, app: Flask, *, request: Request | None = None, session: SessionMixin | None = None
     ) -> None:
         self.app = app
         self._request: t.Any = request

@@ -36,9 +36,7 @@ async def through_wsgi(app: Flask, scope: Scope, receive: Receive, send: Send) -
         )
         config = app.config
         adapter = app.__dict__["_wsgi_adapter"] = WSGIApp(
-            app,
-            threads=config["WORKER_THREADS"],
-            queue=config["WORKER_QUEUE"],
+            app, threads=config["WORKER_THREADS"], queue=config["WORKER_QUEUE"]
         )
     await adapter(scope, receive, send)
 

@@ -58,10 +58,10 @@ class ResponseHeaders(Headers):
 
     def __setitem__(self, key: t.Any, value: t.Any) -> None:
         # PERF: a new field, the most frequent case, at a third of Werkzeug's price.
-        if type(key) is str and type(value) is str and "\n" not in value and "\r" not in value:
-            lower = key.lower()
+        if type(key) is str and type(value) is str and value.isprintable():
+            size = len(key)
             for name, _ in self._list:
-                if len(name) == len(key) and name.lower() == lower:
+                if len(name) == size and name.lower() == key.lower():
                     break
             else:
                 self._list.append((key, value))
@@ -107,7 +107,11 @@ class HeadersOnDemand:
     def __get__(self, response: Response | None, owner: type) -> t.Any:
         if response is None:
             return self
-        pairs = [("Content-Type", response._type)] if response._type else []
+        kind = response._type
+        known = type_fields.get(kind)
+        if known is None and kind.isascii() and kind.isprintable():
+            known = type_field(kind)
+        pairs = [("Content-Type", kind) if known is None else known[0]] if kind else []
         if response._plain is not None and response.automatically_set_content_length:
             pairs.append(("Content-Length", str(len(response._plain))))
         headers = response.headers = ResponseHeaders.__new__(ResponseHeaders)
@@ -201,14 +205,27 @@ def content_type_of(mimetype: str) -> str:
     return found
 
 
-encoded_types: dict[str, bytes] = {}
+TypeField = tuple[tuple[str, str], tuple[bytes, bytes]]
+type_fields: dict[str, TypeField] = {}
 
 
-def encode_type(content_type: str) -> bytes:
-    """A content type as ASGI wants it; look into `encoded_types` first."""
-    found = field_value("Content-Type", content_type)
-    if len(encoded_types) < 100:
-        encoded_types[content_type] = found
+def type_field(content_type: str) -> TypeField:
+    """A content type's field, and the same as ASGI wants it; look into `type_fields` first."""
+    name, value = "Content-Type", content_type
+    found = (name, value), (b"content-type", field_value(name, value))
+    if len(type_fields) < 100:
+        type_fields[content_type] = found
+    return found
+
+
+length_fields: dict[int, tuple[bytes, bytes]] = {}
+
+
+def length_field(size: int) -> tuple[bytes, bytes]:
+    """The Content-Length of a body of ``size`` bytes; look into `length_fields` first."""
+    found = b"content-length", b"%d" % size
+    if len(length_fields) < 1000:
+        length_fields[size] = found
     return found
 
 

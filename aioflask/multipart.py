@@ -15,17 +15,7 @@ from tempfile import SpooledTemporaryFile
 from werkzeug.datastructures import FileStorage, Headers
 from werkzeug.exceptions import BadRequest
 from werkzeug.http import parse_options_header
-from werkzeug.sansio.multipart import (
-    NEED_DATA,
-    Data,
-    Epilogue,
-    Event,
-    Field,
-    File,
-    MultipartDecoder,
-    NeedData,
-    State,
-)
+from werkzeug.sansio import multipart as sansio
 from werkzeug.wrappers import Request as _WerkzeugRequest
 
 from .body import Body, BodyTooLarge
@@ -52,28 +42,28 @@ class PartsDecoder:
         boundary = request.mimetype_params.get("boundary", "").encode("latin-1", "replace")
         if not boundary or request.mimetype != "multipart/form-data":
             raise BadRequest("The body is not multipart/form-data, or has no boundary to part it.")
-        self._decoder = MultipartDecoder(boundary)  # Its limits do not name their settings.
+        self._decoder = sansio.MultipartDecoder(boundary)  # Its limits do not name their settings.
         self._parts, self._max_parts = 0, request.max_form_parts
         self._mark = b"--" + boundary
         self._whole = len(self._mark) + 4  # Two dashes, or none, and the line's end.
         self._step = max(4096, 2 * _NEAR * self._whole)  # More than is ever held back.
         self._held = b""
 
-    def feed(self, data: bytes) -> t.Iterator[Event]:
+    def feed(self, data: bytes) -> t.Iterator[sansio.Event]:
         """What has come, as far as it can be decoded."""
         decoder, start = self._decoder, 0
         if self._held:
             data, self._held = self._held + data, b""
         view = memoryview(data)  # PERF: a mebibyte is not copied for being passed along.
         while start < len(data):
-            if decoder.state is State.DATA and self._mark not in decoder.buffer:
+            if decoder.state is sansio.State.DATA and self._mark not in decoder.buffer:
                 # PERF: all that lies before the next mark is data: the decoder need not search it.
-                yield Data(bytes(decoder.buffer), more_data=True)
+                yield sansio.Data(bytes(decoder.buffer), more_data=True)
                 decoder.buffer.clear()
                 mark = data.find(self._mark, start)
                 end = (mark if mark >= 0 else len(data) - self._whole) - 2
                 if end > start:
-                    yield Data(view[start:end], more_data=True)  # type: ignore[arg-type]
+                    yield sansio.Data(view[start:end], more_data=True)  # type: ignore[arg-type]
                     start = end
                 if mark < 0:
                     self._held = data[start:]
@@ -86,12 +76,12 @@ class PartsDecoder:
                 self._held = piece[end:]
                 return
 
-    def finish(self) -> t.Iterator[Event]:
+    def finish(self) -> t.Iterator[sansio.Event]:
         """The rest."""
         if self._held:
             yield from self._decode(self._held)
         yield from self._decode(None)
-        if self._decoder.state is not State.COMPLETE:
+        if self._decoder.state is not sansio.State.COMPLETE:
             raise BadRequest("The multipart body ends without its closing boundary.")
 
     def _settled(self, piece: bytes) -> int:
@@ -112,19 +102,23 @@ class PartsDecoder:
                 return line_break.start()
         return end
 
-    def _decode(self, data: bytes | None) -> t.Iterator[Event]:
-        if data is not None and self._decoder.state is State.EPILOGUE:
+    def _decode(self, data: bytes | None) -> t.Iterator[sansio.Event]:
+        if data is not None and self._decoder.state is sansio.State.EPILOGUE:
             return  # It is nobody's, and the decoder would keep it.
         try:
             self._decoder.receive_data(data)
-            while not isinstance(event := self._next_event(), (NeedData, Epilogue)):
-                yield self._checked(event) if isinstance(event, (Field, File)) else event
+            while not isinstance(event := self._next_event(), (sansio.NeedData, sansio.Epilogue)):
+                yield (
+                    self._checked(event)
+                    if isinstance(event, (sansio.Field, sansio.File))
+                    else event
+                )
         except ValueError as error:
             raise BadRequest("The multipart body is malformed.") from error
         if self._decoder.state in _BETWEEN and len(self._decoder.buffer) > HEAD_SIZE:
             raise BadRequest(_LARGE_HEAD)
 
-    def _checked(self, part: Field | File) -> Field | File:
+    def _checked(self, part: sansio.Field | sansio.File) -> sansio.Field | sansio.File:
         """Hold a part against the limits, and its name against RFC 7578, 4.2."""
         self._parts += 1
         if self._max_parts is not None and self._parts > self._max_parts:
@@ -138,18 +132,18 @@ class PartsDecoder:
             part = replace(part, name=options.get("name", part.name))
         return part
 
-    def _next_event(self) -> Event:
+    def _next_event(self) -> sansio.Event:
         decoder = self._decoder
         # Werkzeug before 3.1.7 takes the line break in front of a part's data for data if less
         # than a boundary's length has come of it.
         few = len(decoder.buffer) <= len(self._mark) + 4
-        if few and decoder.state is State.DATA_START and not decoder.complete:
-            return NEED_DATA
+        if few and decoder.state is sansio.State.DATA_START and not decoder.complete:
+            return sansio.NEED_DATA
         return decoder.next_event()
 
 
 # Where the decoder keeps what has come until it finds what it looks for.
-_BETWEEN = (State.PREAMBLE, State.PART)
+_BETWEEN = (sansio.State.PREAMBLE, sansio.State.PART)
 _LARGE_HEAD = "What stands before the data of a part of the multipart body is too large."
 _EXTENDED_NAME = re.compile(r";\s*name\*[^=;]*=[^;]*", re.IGNORECASE)
 _NEAR = 32
@@ -165,7 +159,7 @@ class MultipartParser:
         self._decoder = PartsDecoder(request)
         replaced = type(request)._get_file_stream is not _WerkzeugRequest._get_file_stream
         self._held = is_held and not replaced
-        self._part: Field | File | None = None
+        self._part: sansio.Field | sansio.File | None = None
         self._field: list[bytes] = []
         self._fields_size = 0  # of all of them
         self._writes: list[tuple[t.IO[bytes], bytes]] = []
@@ -182,16 +176,16 @@ class MultipartParser:
         """Parse the rest."""
         self._take_all(self._decoder.finish())
 
-    def _take_all(self, events: t.Iterator[Event]) -> None:
+    def _take_all(self, events: t.Iterator[sansio.Event]) -> None:
         for event in events:
-            if isinstance(event, Data):
+            if isinstance(event, sansio.Data):
                 self._take(event)
-            elif isinstance(event, (Field, File)):
+            elif isinstance(event, (sansio.Field, sansio.File)):
                 self._begin(event)
 
-    def _begin(self, part: Field | File) -> None:
+    def _begin(self, part: sansio.Field | sansio.File) -> None:
         self._part, self._field = part, []
-        if isinstance(part, File):
+        if isinstance(part, sansio.File):
             stream = None if self._held else self._request._get_file_stream(
                 total_content_length=self._request.content_length, content_length=_length(part),
                 content_type=part.headers.get("content-type"), filename=part.filename,
@@ -199,14 +193,14 @@ class MultipartParser:
             storage = FileStorage(stream, part.filename, part.name, headers=part.headers)
             self.files.append((part.name, storage))
 
-    def _take(self, event: Data) -> None:
-        part, data = t.cast("Field | File", self._part), event.data
-        if isinstance(part, File) and not self._held:
+    def _take(self, event: sansio.Data) -> None:
+        part, data = t.cast("sansio.Field | sansio.File", self._part), event.data
+        if isinstance(part, sansio.File) and not self._held:
             self._writes.append((self.files[-1][1].stream, data))
             self.to_write += len(data)
             return
         self._field.append(data)
-        if isinstance(part, File):
+        if isinstance(part, sansio.File):
             if not event.more_data:
                 self.files[-1][1].stream = _in_memory(b"".join(self._field))
             return
@@ -279,7 +273,7 @@ def _in_memory(data: bytes) -> t.IO[bytes]:
     return t.cast("t.IO[bytes]", file)
 
 
-def _length(part: File) -> int:
+def _length(part: sansio.File) -> int:
     length = part.headers.get("content-length", "")
     return int(length) if length.isascii() and length.isdigit() else 0
 
@@ -301,10 +295,10 @@ class Part:
     Its data are what iterating it gives, with ``async for`` or, in plain code, ``for``.
     """
 
-    def __init__(self, parts: Parts, event: Field | File) -> None:
+    def __init__(self, parts: Parts, event: sansio.Field | sansio.File) -> None:
         self._parts = parts
         self.name: str = event.name
-        self.filename: str | None = event.filename if isinstance(event, File) else None
+        self.filename: str | None = event.filename if isinstance(event, sansio.File) else None
         """The name that the client gives the file, not to be trusted; None for a field."""
         self.headers: Headers = event.headers
         self.ended: bool = False
@@ -366,7 +360,7 @@ class Parts:
         self._body = request._body
         if self._body.loaded is not None:  # By a hook, or for a WSGI server.
             self._body.unread = self._body.loaded
-        self._events: deque[Event] = deque()
+        self._events: deque[sansio.Event] = deque()
         self._finished = False
         self._part: Part | None = None
 
@@ -396,7 +390,7 @@ class Parts:
             )
         return self._body.wait(read, *args)
 
-    async def _event(self) -> Event | None:
+    async def _event(self) -> sansio.Event | None:
         while not self._events:
             if self._finished:
                 return None
@@ -409,7 +403,7 @@ class Parts:
         while self._part is not None and await self._data(self._part) is not None:
             pass  # What was not read of the part before is passed over.
         while (event := await self._event()) is not None:
-            if isinstance(event, (Field, File)):
+            if isinstance(event, (sansio.Field, sansio.File)):
                 self._part = Part(self, event)
                 return self._part
         return None
@@ -421,7 +415,7 @@ class Parts:
                 " part is gone then: read it before the loop goes on to the next."
             )
         while not part.ended and (event := await self._event()) is not None:
-            if isinstance(event, Data):
+            if isinstance(event, sansio.Data):
                 part.ended = not event.more_data
                 if event.data:
                     return bytes(event.data)

@@ -7,21 +7,15 @@ edit them by hand: a plan whose registries look otherwise now is made anew.
 from __future__ import annotations
 
 import typing as t
+import weakref
+from collections import defaultdict
+from functools import wraps
 
-from . import concurrency
+from . import concurrency, signals
 from .concurrency import iscoroutinefunction, needs_thread
 from .routing import WEBSOCKET
 from .sessions import SecureCookieSessionInterface
-from .signals import (
-    WalkSignal,
-    appcontext_popped,
-    appcontext_pushed,
-    appcontext_tearing_down,
-    got_request_exception,
-    request_finished,
-    request_started,
-    request_tearing_down,
-)
+from .signals import WalkSignal
 
 if t.TYPE_CHECKING:
     from blinker import NamedSignal
@@ -37,6 +31,24 @@ REPLACEABLE = frozenset(
 )
 """Methods of the app that a subclass, or an instance, may replace. Others are bypassed."""
 
+REGISTRIES = frozenset(
+    """
+    view_functions before_request_funcs after_request_funcs teardown_request_funcs
+    before_websocket_funcs after_websocket_funcs teardown_websocket_funcs url_value_preprocessors
+    """.split()
+)
+"""Attributes of an application that are a `Registry`."""
+
+PLANNED = REGISTRIES.union(
+    REPLACEABLE,
+    """
+    url_map blueprints error_handler_spec teardown_appcontext_funcs template_context_processors
+    url_default_functions request_class response_class session_interface json config on_disconnect
+    subdomain_matching create_url_adapter ensure_sync async_to_sync wsgi_app asgi_app
+    """.split(),
+)
+"""Attributes of an application that make it forget its plans when they are set."""
+
 DOORS = ("wsgi_app", "asgi_app")
 """Methods that people wrap with middleware."""
 
@@ -44,13 +56,13 @@ ORIGINALS: dict[str, t.Any] = {}
 """Those methods as `app` defines them."""
 
 OF_A_REQUEST = (
-    request_tearing_down,
-    appcontext_tearing_down,
-    appcontext_popped,
-    request_started,
-    request_finished,
-    got_request_exception,
-    appcontext_pushed,
+    signals.request_tearing_down,
+    signals.appcontext_tearing_down,
+    signals.appcontext_popped,
+    signals.request_started,
+    signals.request_finished,
+    signals.got_request_exception,
+    signals.appcontext_pushed,
 )
 
 Func = t.Callable[..., t.Any]
@@ -111,10 +123,10 @@ class Plan:
         "teardown_request_funcs",
     )
     replaceable: t.ClassVar[frozenset[str]] = REPLACEABLE
+    finished: t.ClassVar[NamedSignal] = signals.request_finished
+    failed: t.ClassVar[NamedSignal] = signals.got_request_exception
+    tearing_down: t.ClassVar[NamedSignal] = signals.request_tearing_down
     signals: t.ClassVar[tuple[NamedSignal, ...]] = OF_A_REQUEST
-    finished: t.ClassVar[NamedSignal] = request_finished
-    failed: t.ClassVar[NamedSignal] = got_request_exception
-    tearing_down: t.ClassVar[NamedSignal] = request_tearing_down
 
     __slots__ = (
         "after",
@@ -123,16 +135,14 @@ class Plan:
         "calls",
         "crosses",
         "lazy_session",
+        "finishes",
         "listeners",
         "lists",
-        "of_context",
-        "of_context_then",
+        "lists_then",
         "mixes",
         "on_thread",
         "preprocessors",
-        "registries",
         "replaced",
-        "scopes",
         "teardown_appcontext",
         "teardown_request",
         "tears_down",
@@ -145,15 +155,12 @@ class Plan:
     def __init__(self, app: Flask, endpoint: str | None, blueprints: list[str]) -> None:
         outward: tuple[str | None, ...] = (*blueprints, None)
         inward = outward[::-1]
-        # One that is set anew on the app makes the app forget its plans.
+        # A registry that gets a new list makes the app forget its plans.
         hooks: list[t.Any] = [getattr(app, name) for name in self.registry_names]
-        registries: tuple[t.Any, ...] = (app.url_value_preprocessors, *hooks)
-        self.registries: list[t.Any] = [registry for registry in registries for _ in outward]
-        self.scopes: tuple[str | None, ...] = outward * len(registries)
-        found = map(dict.get, self.registries, self.scopes)
-        self.lists: list[t.Any] = [f and f.copy() for f in found]
-        self.of_context: list[t.Any] = app.teardown_appcontext_funcs
-        self.of_context_then: list[t.Any] = self.of_context.copy()
+        found = [r.get(scope) for r in (app.url_value_preprocessors, *hooks) for scope in outward]
+        found.append(app.teardown_appcontext_funcs)
+        self.lists: list[list[t.Any]] = [each for each in found if each is not None]
+        self.lists_then: list[list[t.Any]] = [each.copy() for each in self.lists]
         self.listeners: list[set[t.Any]] | None = self.listening() if WalkSignal.in_use else None
 
         def gather(registry: t.Any, scopes: t.Any, step: int = 1) -> Groups:
@@ -170,14 +177,17 @@ class Plan:
         self.view_needs_thread: bool = self.view is not None and needs_thread(self.view)
         self.replaced: frozenset[str] = replaced_methods(app, self.replaceable)
         self.lazy_session: bool = has_lazy_session(app)
-        self.begins: bool = not self.lazy_session or bool(appcontext_pushed.receivers)
+        self.begins: bool = not self.lazy_session or bool(signals.appcontext_pushed.receivers)
         self.tears_down: bool = bool(
             self.teardown_request
             or self.teardown_appcontext
             or self.tearing_down.receivers
-            or appcontext_tearing_down.receivers
-            or appcontext_popped.receivers
+            or signals.appcontext_tearing_down.receivers
+            or signals.appcontext_popped.receivers
             or self.replaced & {"do_teardown_request", "do_teardown_appcontext"}
+        )
+        self.finishes: bool = bool(
+            self.after or self.replaced & {"make_response", "process_response", "finalize_request"}
         )
         self.on_thread: bool = self.view_needs_thread and concurrency.mode != "hop"
         mixes = self.on_thread or self.begins or self.replaced or self._mixes(app)
@@ -257,14 +267,42 @@ def plan_for(app: Flask, request: Request, kind: type[Plan] = Plan) -> Plan:
     rule = request.url_rule
     endpoint: str | None = None if rule is None else rule.endpoint
     key = endpoint if kind is Plan else (kind, endpoint)
-    plan = app._plans.get(key)
+    plans = app._plans  # One that is made while a registry changes is forgotten with these.
+    plan = plans.get(key)
     if (
         plan is None
-        or app.view_functions.get(endpoint) is not plan.view  # type: ignore[arg-type]
-        # PERF: the registries as they look now and as they did then, compared in C.
-        or [*map(dict.get, plan.registries, plan.scopes)] != plan.lists
-        or plan.of_context != plan.of_context_then
+        or plan.lists != plan.lists_then  # PERF: as they look now and as they did then, in C.
         or (WalkSignal.in_use and plan.listeners != plan.listening())
     ):
-        plan = app._plans[key] = kind(app, endpoint, request.blueprints)
+        plan = plans[key] = kind(app, endpoint, request.blueprints)
     return plan
+
+
+class Registry(defaultdict[t.Any, t.Any]):
+    """A registry of an application, which forgets its plans when a key is set or goes."""
+
+    app: t.Callable[[], Flask | None] = staticmethod(lambda: None)
+    """A weak reference: a cycle would keep a dropped application alive. A copy has none."""
+
+
+def registry_of(app: Flask, values: dict[t.Any, t.Any]) -> Registry:
+    """A registry of an application, with these values."""
+    registry = Registry(getattr(values, "default_factory", None), values)
+    registry.app = weakref.ref(app)
+    return registry
+
+
+def _telling(change: t.Any) -> t.Any:
+    @wraps(change)
+    def change_and_tell(registry: Registry, *args: t.Any, **kwargs: t.Any) -> t.Any:
+        try:
+            return change(registry, *args, **kwargs)
+        finally:
+            if (app := registry.app()) is not None:
+                app._plans = {}
+
+    return change_and_tell
+
+
+for _name in "__setitem__ __delitem__ __ior__ clear pop popitem setdefault update".split():
+    setattr(Registry, _name, _telling(getattr(defaultdict, _name)))

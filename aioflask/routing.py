@@ -41,7 +41,6 @@ class Router:
 
     def __init__(self, url_map: Map) -> None:
         url_map.update()
-        self._map = url_map
         self._redirecting = {
             rule.endpoint for rule in url_map.iter_rules() if rule.defaults or rule.alias
         }
@@ -101,19 +100,22 @@ class Router:
         parts = path.split("/")
         for i, part in enumerate(parts):
             child = node.static.get(part)
-            if child is None:
-                # Tried in the order of the map, so the first that fits is the map's choice too.
-                for test, rest, child in node.dynamic:
-                    groups = test("/".join(parts[i:]) if rest else part)
-                    if groups is not None:
-                        values += groups
-                        if rest:
-                            return _convert(child.rules.get(method), values)
-                        break
-                else:
-                    return None
-            node = child
-        return _convert(node.rules.get(method), values)
+            if child is not None:
+                node = child
+                continue
+            # Tried in the order of the map, so the first that fits is the map's choice too.
+            for test, rest, below in node.dynamic:
+                groups = test("/".join(parts[i:]) if rest else part)
+                if groups is not None:
+                    values += groups
+                    node = below
+                    break
+            else:
+                return None
+            if rest:
+                break
+        found = node.rules.get(method)
+        return None if found is None else _convert(found, values)
 
     def misses(self, path: str) -> bool:
         """Whether no rule fits a path, for any method and with or without a slash at its end."""
@@ -137,14 +139,12 @@ def _misses(node: _Node, parts: list[str], at: int) -> bool:
     return True
 
 
-def _convert(found: Found | None, values: list[str]) -> Match | None:
-    if found is None:
-        return None
+def _convert(found: Found, values: list[str]) -> Match | None:
+    converted: dict[str, t.Any] = {}
     try:
-        return found[0], {
-            name: value if convert is None else convert(value)
-            for (name, convert), value in zip(found[1], values, strict=True)
-        }
+        for (name, convert), value in zip(found[1], values, strict=True):
+            converted[name] = value if convert is None else convert(value)
+        return found[0], converted
     except Exception:  # The map, which is asked next, raises it where it is answered.
         return None
 

@@ -116,11 +116,7 @@ class SocketIOTestClient:
         return acks[0] if acks is not None and len(acks) == 1 else acks
 
     def send(
-        self,
-        data: t.Any,
-        json: bool = False,
-        callback: bool = False,
-        namespace: str | None = None,
+        self, data: t.Any, json: bool = False, callback: bool = False, namespace: str | None = None
     ) -> t.Any:
         """Send the event ``message`` or ``json``."""
         event = "json" if json else "message"

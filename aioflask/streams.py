@@ -325,14 +325,13 @@ async def _send_chunks(chunks: t.Any, is_async: bool, client: Client, start: t.A
         await client.send({"type": "http.response.body", "body": first, "more_body": True})
     send = client._send  # PERF: what `client.send` does, without its call for each chunk.
     async for chunk in chunks:
-        if client.gone:
-            break
         data = chunk if type(chunk) is bytes else as_bytes(chunk)
         if data:
             try:
                 await send({"type": "http.response.body", "body": data, "more_body": True})
             except OSError:
                 client.gone = True
+                break
 
 
 async def _end(ctx: AppContext, response: Response, chunks: t.Any, is_async: bool) -> None:

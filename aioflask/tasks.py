@@ -8,16 +8,8 @@ from functools import partial
 
 from werkzeug.exceptions import ServiceUnavailable
 
+from . import concurrency
 from .aside import until
-from .concurrency import (
-    _home_of,
-    background_loop,
-    iscoroutinefunction,
-    needs_thread,
-    on_loop,
-    on_worker,
-    pool_of,
-)
 from .ctx import AppContext
 from .globals import _cv_app
 from .signals import got_background_exception
@@ -42,7 +34,7 @@ class Task:
     ) -> None:
         self.app = app
         self.func = func
-        self.is_plain: bool = needs_thread(func)
+        self.is_plain: bool = concurrency.needs_thread(func)
         self.call: partial[t.Any] = partial(func, *args, **kwargs)
         self.loop: t.Any = None
         self.block: Interruptible | None = None
@@ -53,11 +45,11 @@ class Task:
     def start(self) -> None:
         """Start it on the loop of the request, else the running one, else the background loop."""
         ctx = _cv_app.get(None)
-        if on_loop():
+        if concurrency.on_loop():
             home: t.Any = home_here()
         else:
-            home = ctx and ctx._loop and _home_of(ctx._loop)
-            home = home or background_loop().home
+            home = ctx and ctx._loop and concurrency._home_of(ctx._loop)
+            home = home or concurrency.background_loop().home
         context = copy_context()
         context.run(_cv_app.set, t.cast(AppContext, None))  # The request's is not the task's.
         self.loop = home.loop
@@ -76,12 +68,12 @@ class Task:
     async def _call(self) -> None:
         if self.is_plain:
             work = partial(self._call_in, copy_context())
-            await on_worker(pool_of(self.app, "task"), work)
+            await concurrency.on_worker(concurrency.pool_of(self.app, "task"), work)
             return
         async with self.app.app_context() as ctx:
             ctx._loop = here()
             rv = self.call()
-            if iscoroutinefunction(self.func):
+            if concurrency.iscoroutinefunction(self.func):
                 await rv
 
     def _call_in(self, context: Context, job: t.Any) -> None:

@@ -12,7 +12,7 @@ from jinja2 import BaseLoader, Template, TemplateNotFound
 from jinja2 import Environment as BaseEnvironment
 
 from .concurrency import iscoroutinefunction, on_loop, run_sync
-from .globals import _cv_app, _request_context, app_ctx
+from .globals import _active, _cv_app, _request_context
 from .helpers import stream_with_context
 from .signals import before_render_template, template_rendered
 
@@ -149,16 +149,35 @@ def _render(app: Flask, template: Template, context: dict[str, t.Any]) -> str:
     app.update_template_context(context)
     _send(before_render_template, app, template, context)
     # Jinja's own render() would start a second loop, in which the app's clients are strangers.
-    text: str = (app.ensure_sync(template.render_async) if is_async else template.render)(context)
+    text: str = app.ensure_sync(template.render_async)(context) if is_async else (
+        _text(template, context)
+    )  # fmt: skip
     _send(template_rendered, app, template, context)
     return text
+
+
+def _text(template: Template, context: dict[str, t.Any]) -> str:
+    """`Template.render`, which would ask a chain of dicts for every global, one by one."""
+    layers = getattr(template.globals, "maps", None)
+    if layers is None or type(template).render is not Template.render:
+        return template.render(context)
+    names: dict[str, t.Any] = {}
+    for layer in reversed(layers):
+        names.update(layer)
+    names.update(context)
+    environment = template.environment
+    try:
+        found = template.root_render_func(template.new_context(names, shared=True))
+        return environment.concat(found)
+    except Exception:
+        environment.handle_exception()
 
 
 async def _render_async(app: Flask, template: Template, context: dict[str, t.Any]) -> str:
     await _update_context_async(app, context)
     _send(before_render_template, app, template, context)
     is_async = template.environment.is_async
-    text = await template.render_async(context) if is_async else template.render(context)
+    text = await template.render_async(context) if is_async else _text(template, context)
     _send(template_rendered, app, template, context)
     return text
 
@@ -185,12 +204,12 @@ def _stream(app: Flask, template: Template, context: dict[str, t.Any]) -> Iterat
 
 
 def _select(names: _Names) -> tuple[Flask, Template]:
-    app = app_ctx.app
+    app = _active().app
     return app, app.jinja_env.get_or_select_template(names)
 
 
 def _compile(source: str) -> tuple[Flask, Template]:
-    app = app_ctx.app
+    app = _active().app
     return app, app.jinja_env.from_string(source)
 
 

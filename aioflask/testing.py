@@ -262,11 +262,7 @@ class FlaskClient(werkzeug.test.Client):
         )
 
     def open(
-        self,
-        *args: t.Any,
-        buffered: bool = False,
-        follow_redirects: bool = False,
-        **kwargs: t.Any,
+        self, *args: t.Any, buffered: bool = False, follow_redirects: bool = False, **kwargs: t.Any
     ) -> TestResponse:
         """Make a request: of :class:`EnvironBuilder`'s arguments, a builder, environ or request."""
         request = self._request_from_builder_args(args, kwargs)

@@ -16,13 +16,8 @@ from asyncio import _get_running_loop
 from contextvars import copy_context
 from functools import partial
 
-from werkzeug.exceptions import (
-    BadRequestKeyError,
-    HTTPException,
-    InternalServerError,
-    NotFound,
-    SecurityError,
-)
+from werkzeug import exceptions
+from werkzeug.exceptions import HTTPException
 from werkzeug.routing import RoutingException
 from werkzeug.wrappers import Request as BaseRequest
 
@@ -45,13 +40,7 @@ from .headers import UnsendableResponse
 from .helpers import ContextStream
 from .plan import ORIGINALS, REPLACEABLE, Group, Plan, grouped, plan_for, replaced_methods
 from .responses import as_ours, calls_wsgi, make_response
-from .routing import FastMap
-from .signals import (
-    appcontext_popped,
-    appcontext_pushed,
-    appcontext_tearing_down,
-    request_started,
-)
+from .signals import appcontext_popped, appcontext_pushed, appcontext_tearing_down, request_started
 from .wrappers import Response
 
 if t.TYPE_CHECKING:
@@ -140,26 +129,20 @@ async def _handle(
 def match(ctx: AppContext, scope: t.Any, kind: type[Plan] = Plan) -> Plan:
     """Match the URL of a connection by ASGI; return its endpoint's plan, or its mount."""
     app, request = ctx.app, ctx._request
-    url_map = app.url_map
     found = None
     if (
         request._raw.get(b"host") in _valid_hosts
         and len(request._raw) == len(scope["headers"])  # No second Host, and nothing else twice.
-        and type(url_map) is FastMap
-        and not (
-            app._replaces_url_adapter
-            or url_map.host_matching
-            or app.subdomain_matching
-            or scope.get("root_path")
-            or app.config["TRUSTED_HOSTS"] is not None
-            or request.trusted_hosts is not None
-        )
+        and app._matches_by_path
+        and not scope.get("root_path")
+        and app.config["TRUSTED_HOSTS"] is None
+        and request.trusted_hosts is None
     ):
-        method = kind.method or request.method
+        url_map: t.Any = app.url_map
         router = url_map._router or url_map.router
-        found = router.match(method, scope["path"])
+        found = router.match(kind.method or request.method, scope["path"])
         if found is None and router.misses(scope["path"]):
-            request.routing_exception = NotFound()
+            request.routing_exception = exceptions.NotFound()
     if found is not None:
         request.url_rule, request.view_args = found
     elif request.routing_exception is None:
@@ -188,12 +171,14 @@ def match_by_map(ctx: AppContext) -> None:
         if (scope := request.scope) and scope.get("http_version", "1.1") != "2":
             hosts = [name for name, _ in scope["headers"]].count(b"host")
             if hosts > 1 or (not hosts and scope.get("http_version") == "1.1"):
-                raise SecurityError("A request of HTTP/1.1 has one Host header (RFC 9112, 3.2).")
+                raise exceptions.SecurityError(
+                    "A request of HTTP/1.1 has one Host header (RFC 9112, 3.2)."
+                )
         if host and host not in _valid_hosts:
             text = host.decode("latin-1") if request.scope else _plain_host(request.environ)
             valid = _host.fullmatch(text)
             if valid is None or int(valid[2] or 0) > 65_535:
-                raise SecurityError(f"The Host {text!r} is not a valid host name.")
+                raise exceptions.SecurityError(f"The Host {text!r} is not a valid host name.")
             if len(_valid_hosts) >= 256:  # Somebody invents them; the app's own comes back.
                 _valid_hosts.clear()
             _valid_hosts.add(host)
@@ -228,18 +213,19 @@ async def full_dispatch_request(ctx: AppContext) -> Response:
         app._got_first_request = True
     plan: Plan = ctx.plan or _planned(ctx)
     replaced = plan.replaced
+    request = ctx._request
     try:
         if request_started.receivers:
             await _send(ctx, request_started)
-        rv = None
+        rv: t.Any = None
         if replaced and "preprocess_request" in replaced:
             rv = await _replacement(ctx, "preprocess_request")
         elif plan.before or plan.preprocessors:
             rv = await preprocess_request(ctx)
         if rv is None:
-            body = ctx._request._body
-            if not (body.complete or plan.view is None or ctx._request.is_streamed) and on_loop():
-                await ctx._request.load_body()
+            body = request._body
+            if not (body.complete or plan.view is None or request.is_streamed) and on_loop():
+                await request.load_body()
             if replaced and "dispatch_request" in replaced:
                 rv = await _replacement(ctx, "dispatch_request")
             else:
@@ -249,6 +235,15 @@ async def full_dispatch_request(ctx: AppContext) -> Response:
             rv = await _replacement(ctx, "handle_user_exception", error)
         else:
             rv = await handle_user_exception(ctx, error)
+    kind: t.Any = type(rv)
+    if (
+        (kind is str or kind is bytes or kind is dict or kind is list)
+        and not (plan.finishes or plan.finished.receivers or ctx._after_request_functions)
+        and not (ctx._session_if_open is not None or b"cookie" in request._raw)
+    ):  # PERF: nothing follows the view, and nobody but the response class or JSON is asked.
+        make: t.Any = app.json.response if isinstance(rv, (dict, list)) else app.response_class
+        response = make(rv)
+        return response if isinstance(response, Response) else as_ours(ctx, response)
     if replaced and "finalize_request" in replaced:
         return t.cast("Response", await _replacement(ctx, "finalize_request", rv))
     return await finalize_request(ctx, rv)
@@ -348,7 +343,9 @@ def read_for_loop() -> None:
 async def handle_user_exception(ctx: AppContext, e: Exception) -> t.Any:
     """The value of the handler that is registered for an exception, which else is raised."""
     app = ctx.app
-    if isinstance(e, BadRequestKeyError) and (app.debug or app.config["TRAP_BAD_REQUEST_ERRORS"]):
+    if isinstance(e, exceptions.BadRequestKeyError) and (
+        app.debug or app.config["TRAP_BAD_REQUEST_ERRORS"]
+    ):
         e.show_exception = True
     if isinstance(e, HTTPException) and not app.trap_http_exception(e):
         if "handle_http_exception" in ctx.plan.replaced:
@@ -374,7 +371,7 @@ async def handle_exception(ctx: AppContext, e: Exception) -> Response:
     """Log what nobody handled, and make a 500 of it; or raise it where errors propagate."""
     app = ctx.app
     await report_exception(ctx, e)
-    rv: t.Any = InternalServerError(original_exception=e)
+    rv: t.Any = exceptions.InternalServerError(original_exception=e)
     handler = app._find_error_handler(rv, ctx.request.blueprints)
     if handler is not None:
         rv = await _handle(ctx, handler, rv, e)
@@ -410,9 +407,7 @@ async def finalize_request(
         response: t.Any = await _replacement(ctx, "make_response", rv)
     else:
         kind = type(rv)
-        if kind is str or kind is bytes:
-            response = ctx.app.response_class(rv)
-        elif kind is dict or kind is list or not (calls_wsgi(rv) and on_loop()):
+        if kind in (str, bytes, dict, list) or not (calls_wsgi(rv) and on_loop()):
             response = make_response(ctx, rv)
         else:
             response = await hop(ctx, make_response, ctx, rv)
@@ -721,7 +716,7 @@ async def answer_instead(ctx: AppContext, error: PoolFull | UnsendableResponse) 
         if isinstance(error, PoolFull):
             return await _refuse(ctx, error)
         await report_exception(ctx, error)
-        return as_ours(ctx, make_response(ctx, InternalServerError()))
+        return as_ours(ctx, make_response(ctx, exceptions.InternalServerError()))
     finally:
         ctx._deactivate(token)
 

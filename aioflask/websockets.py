@@ -14,19 +14,9 @@ from contextvars import copy_context
 
 from werkzeug.exceptions import Forbidden, HTTPException
 
-from . import walk
+from . import concurrency, walk
 from .aside import Aside
-from .concurrency import (
-    Crossing,
-    InContext,
-    Job,
-    PoolFull,
-    _wait_for,
-    on_loop,
-    pool_in,
-    pool_of,
-    step_in,
-)
+from .concurrency import on_loop
 from .ctx import AppContext, copy_current_request_context
 from .globals import _active_websocket, _cv_app
 from .headers import encoded
@@ -179,7 +169,7 @@ class WebSocket(Request):
         """
         if _get_running_loop() is not None or on_loop():
             return self._receive_message()
-        return _wait_for(Crossing(self._receive_message))
+        return concurrency._wait_for(concurrency.Crossing(self._receive_message))
 
     def send(self, message: str | bytes) -> t.Any:
         """Send a ``str`` or ``bytes``; accepts first if that was not done yet.
@@ -189,7 +179,7 @@ class WebSocket(Request):
         """
         if _get_running_loop() is not None or on_loop():
             return self._send_message(message)
-        return _wait_for(Crossing(self._send_message, message))
+        return concurrency._wait_for(concurrency.Crossing(self._send_message, message))
 
     def receive_json(self) -> t.Any:
         """The next message as JSON; `BadMessage` if it is none."""
@@ -275,7 +265,9 @@ class WebSocket(Request):
     # --- within
 
     def _await(self, func: t.Callable[..., t.Any], *args: t.Any) -> t.Any:
-        return func(*args) if on_loop() else _wait_for(Crossing(func, *args))
+        return (
+            func(*args) if on_loop() else concurrency._wait_for(concurrency.Crossing(func, *args))
+        )
 
     async def _receive_message(self) -> str | bytes:
         if self._state != _OPEN:
@@ -522,14 +514,16 @@ async def _cross(ctx: AppContext) -> None:
     ctx._context = context
     try:
         if ctx.plan.on_thread:
-            pool = pool_in(app._pools, app.config["WEBSOCKET_THREADS"], 0, "websocket")
-            job = Job(pool.home, lambda job: step_in(context, converse(ctx), job))
+            pool = concurrency.pool_in(app._pools, app.config["WEBSOCKET_THREADS"], 0, "websocket")
+            job = concurrency.Job(
+                pool.home, lambda job: concurrency.step_in(context, converse(ctx), job)
+            )
             pool.submit(job)
             await job.outcome()
             return
-        lane = ctx._lane = pool_of(app).lane()
+        lane = ctx._lane = concurrency.pool_of(app).lane()
         lane.requests -= 1  # It would count as busy for as long as the WebSocket is open.
-    except PoolFull as error:
+    except concurrency.PoolFull as error:
         app.logger.warning(
             "All threads are busy: the WebSocket %r was refused with 503. Raise WEBSOCKET_THREADS,"
             " or make its view 'async def'.",
@@ -538,7 +532,7 @@ async def _cross(ctx: AppContext) -> None:
         await _refuse(ctx, as_ours(ctx, make_response(error)))
         return
     ctx._own_context = True
-    await InContext(context, converse, ctx)
+    await concurrency.InContext(context, converse, ctx)
 
 
 async def converse(ctx: AppContext) -> None:

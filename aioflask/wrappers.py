@@ -27,6 +27,7 @@ from .body import (
     ArrivingBody,
     Body,
     EnvironBody,
+    Limit,
     check_pairs,
     multidict,
     open_for_plain_code,
@@ -41,20 +42,23 @@ from .headers import (
     checked,
     content_type_of,
     content_types,
-    encode_type,
     encoded,
-    encoded_types,
     field_name,
     field_names,
     field_value,
+    length_field,
+    length_fields,
     long_suffix,
     readable,
+    type_field,
+    type_fields,
 )  # fmt: skip
 from .lazy import lazy
 from .wakeups import Event
 
 if t.TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
+    from werkzeug.datastructures import FileStorage
     from werkzeug.routing import Rule
 
     from .ctx import AppContext
@@ -113,12 +117,9 @@ class Request(_WerkzeugRequest):
     """Whether files or an environ have to be let go at the request's end."""
     _input: t.Any = None
     """What ``wsgi.input`` of the environ was; whoever puts another there, reads through that."""
+    _limits: dict[str, int | None] | None = None
     _watch: Watch | None = None
     """What notices that the client goes, if the route says ``on_disconnect``."""
-    _max_content_length: int | None = None
-    _max_form_memory_size: int | None = None
-    _max_form_parts: int | None = None
-    _max_body_memory: int | None = None
 
     def __init__(
         self, environ: WSGIEnvironment, populate_request: bool = True, shallow: bool = False
@@ -268,50 +269,10 @@ class Request(_WerkzeugRequest):
 
     # --- limits
 
-    @property
-    def max_content_length(self) -> int | None:
-        """Bytes that the body may have, then 413; by default ``MAX_CONTENT_LENGTH``."""
-        inherited = super().max_content_length
-        return self._limit("MAX_CONTENT_LENGTH", self._max_content_length, inherited)
-
-    @max_content_length.setter
-    def max_content_length(self, value: int | None) -> None:
-        self._max_content_length = value
-
-    @property
-    def max_form_memory_size(self) -> int | None:
-        """Bytes that a field of a multipart form may have; by default ``MAX_FORM_MEMORY_SIZE``."""
-        inherited = super().max_form_memory_size
-        return self._limit("MAX_FORM_MEMORY_SIZE", self._max_form_memory_size, inherited)
-
-    @max_form_memory_size.setter
-    def max_form_memory_size(self, value: int | None) -> None:
-        self._max_form_memory_size = value
-
-    @property  # type: ignore[override]
-    def max_form_parts(self) -> int | None:
-        """Parts that a multipart body may have; by default ``MAX_FORM_PARTS``."""
-        return self._limit("MAX_FORM_PARTS", self._max_form_parts, super().max_form_parts)
-
-    @max_form_parts.setter
-    def max_form_parts(self, value: int | None) -> None:
-        self._max_form_parts = value
-
-    @property
-    def max_body_memory(self) -> int | None:
-        """Bytes of a body that may be held in memory; by default ``MAX_BODY_MEMORY``."""
-        return self._limit("MAX_BODY_MEMORY", self._max_body_memory, None)
-
-    @max_body_memory.setter
-    def max_body_memory(self, value: int | None) -> None:
-        self._max_body_memory = value
-
-    @staticmethod
-    def _limit(setting: str, own: int | None, inherited: int | None) -> int | None:
-        if own is not None:  # COMPAT: None is no limit of one's own, so the configuration's holds.
-            return own
-        ctx = _cv_app.get(None)
-        return inherited if ctx is None else t.cast("int | None", ctx.app.config[setting])
+    max_content_length = Limit("Bytes that the body may have, then 413.")
+    max_form_memory_size = Limit("Bytes that a field of a multipart form may have.")
+    max_form_parts = Limit("Parts that a multipart body may have.")  # type: ignore[assignment]
+    max_body_memory = Limit("Bytes of a body that may be held in memory.")
 
     # --- routing
 
@@ -425,7 +386,7 @@ class Request(_WerkzeugRequest):
         if body.complete or "_file" in own or "stream" in own:
             return
         kind = self._raw.get(b"content-type", b"")
-        is_multipart = kind[:10].lower() == b"multipart/" and self._is_ours("multipart/form-data")
+        is_multipart = kind[:10].lower() == b"multipart/" and self._is_ours(self._form_type())
         if self.is_streamed or not is_multipart:
             body.loaded = await body.read()
         else:
@@ -449,21 +410,44 @@ class Request(_WerkzeugRequest):
                 self.environ["wsgi.input"] = LazyInput(self)
             self._input = self.environ["wsgi.input"]
 
-    def _is_ours(self, *kinds: str) -> bool:
+    def _form_type(self) -> str:
+        """The body's type, from the fields as they came while nobody has asked for others."""
+        as_it_came = self.scope is not None and "headers" not in self.__dict__
+        if as_it_came and len(self._raw) == len(self._scope["headers"]) and (
+            type(self).mimetype is _WerkzeugRequest.mimetype
+        ):  # fmt: skip
+            kind = self._raw.get(b"content-type", b"").decode("latin-1")
+            return kind.partition(";")[0].strip().lower()
+        return self.mimetype
+
+    def _is_ours(self, kind: str) -> bool:
         """Whether the body is a form that we parse, and nothing of Werkzeug's way was replaced."""
         return (
-            self.mimetype in kinds
+            (kind == _URLENCODED or kind == "multipart/form-data")
             and self.form_data_parser_class is FormDataParser
             and type(self).make_form_data_parser is _WerkzeugRequest.make_form_data_parser
             and not self.shallow
             and not self._reads_through_another()
         )
 
+    @lazy
+    def form(self) -> ImmutableMultiDict[str, str]:
+        """The fields of a form, urlencoded or multipart; empty for another body."""
+        self._load_form_data()
+        return t.cast("ImmutableMultiDict[str, str]", self.__dict__["form"])
+
+    @lazy
+    def files(self) -> ImmutableMultiDict[str, FileStorage]:
+        """The files of a multipart form, by the names of their fields."""
+        self._load_form_data()
+        return t.cast("ImmutableMultiDict[str, FileStorage]", self.__dict__["files"])
+
     def _load_form_data(self) -> None:
         own, body, data = self.__dict__, self._body, None
         if "form" in own:
             return
-        ours = self._is_ours(_URLENCODED, "multipart/form-data")
+        kind = self._form_type()
+        ours = self._is_ours(kind)
         if ours and "stream" not in own and "_file" not in own and "_cached_data" not in own:
             if not body.complete and not on_loop():
                 body.wait(self.load_body)
@@ -472,10 +456,16 @@ class Request(_WerkzeugRequest):
         elif ours:
             data = own.get("_cached_data")
         if ours and (data is not None or self._arrived is not None):
-            self._take_form(self.mimetype, data or b"")
+            self._take_form(kind, data or b"")
         else:
             super()._load_form_data()
-        self._parsed_form()
+        if self.files:
+            self._leaves_something = True
+        elif kind != "multipart/form-data" and current_app and current_app.debug:
+            # A missing file says that the form's enctype is wrong.
+            from .debughelpers import attach_enctype_error_multidict
+
+            attach_enctype_error_multidict(self)
 
     def _take_form(self, kind: str, data: bytes) -> None:
         storage, own = self.parameter_storage_class, self.__dict__
@@ -496,20 +486,6 @@ class Request(_WerkzeugRequest):
         super().close()
         if self._arrived is not None:
             self._arrived.close()
-
-    def _parsed_form(self) -> None:
-        """In debug, make a missing file say that the form's enctype is wrong."""
-        self._leaves_something = True
-        files = self.files
-        if (
-            current_app
-            and current_app.debug
-            and self.mimetype != "multipart/form-data"
-            and not files
-        ):
-            from .debughelpers import attach_enctype_error_multidict
-
-            attach_enctype_error_multidict(self)
 
     def get_json(self, force: bool = False, silent: bool = False, cache: bool = True) -> t.Any:
         """The body as JSON (RFC 8259); see https://flask.palletsprojects.com/en/stable/api/.
@@ -612,13 +588,16 @@ class Response(_WerkzeugResponse):
     ) -> None:
         kind: t.Any = type(response)
         if (
-            (kind is str or kind is bytes)
+            (kind is str or kind is bytes or hasattr(kind, "__anext__"))
             and headers is None
             and (status is None or type(status) is int)
             and not direct_passthrough
             and self._lazy_init
         ):
-            self._plain = response.encode() if kind is str else response  # type: ignore[assignment, union-attr]
+            if kind is str or kind is bytes:
+                self._plain = response.encode() if kind is str else response  # type: ignore[assignment, union-attr]
+            else:
+                self.response = response
             if status is None:
                 status = self.default_status
                 # PERF: the class says what most responses have.
@@ -683,26 +662,22 @@ class Response(_WerkzeugResponse):
 
         Source: https://asgi.readthedocs.io/en/latest/specs/www.html#response-start-send-event
         """
-        own = self.__dict__
-        code, body = self._status_code, self._plain
-        if (
-            body is None
-            or "response" in own
-            or not self._lazy_send
-            or not 200 <= code < 600
-            or ("headers" in own and self.autocorrect_location_header)
-        ):
+        own, code, body = self.__dict__, self._status_code, self._plain
+        if body is None or "response" in own or not self._lazy_send or not 200 <= code < 600:
             await self._send_any(ctx, send)
             return
-        head = ctx._request.method == "HEAD"
-        if "headers" in own or code in _BODILESS:
+        kind = self._type
+        if "headers" in own or code in _BODILESS or not kind:
+            if self.autocorrect_location_header:
+                await self._send_any(ctx, send)
+                return
             pairs = self._encode_headers(len(body))
         else:
-            kind = encoded_types.get(self._type) or encode_type(self._type)
-            pairs = [(b"content-type", kind)] if kind else []
+            pairs = [(type_fields.get(kind) or type_field(kind))[1]]
             if self.automatically_set_content_length:
-                pairs.append((b"content-length", b"%d" % len(body)))
-        if head or code in _BODILESS:
+                size = len(body)
+                pairs.append(length_fields.get(size) or length_field(size))
+        if code in _BODILESS or ctx._request.method == "HEAD":
             body = b""
         await send({"type": "http.response.start", "status": code, "headers": pairs})
         await send({"type": "http.response.body", "body": body})
@@ -716,7 +691,12 @@ class Response(_WerkzeugResponse):
         if code in _BODILESS:
             fields, length = self.get_wsgi_headers({}), None
         pairs = []
-        for name, value in fields:
+        typed: t.Any = type_fields.get(self._type, (None, None))
+        for field in fields:
+            if field is typed[0]:  # PERF: as it was made when somebody first looked.
+                pairs.append(typed[1])
+                continue
+            name, value = field
             key = field_names.get(name) or field_name(name)
             if key == b"content-length":
                 length = None
@@ -727,7 +707,7 @@ class Response(_WerkzeugResponse):
             else:
                 pairs.append((key, field_value(name, value)))
         if length is not None and self.automatically_set_content_length:
-            pairs.append((b"content-length", b"%d" % length))
+            pairs.append(length_fields.get(length) or length_field(length))
         return pairs
 
     async def _send_any(self, ctx: AppContext, send: t.Any) -> None:

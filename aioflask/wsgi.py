@@ -15,18 +15,9 @@ from collections.abc import AsyncIterable, Iterable, Iterator
 
 from werkzeug import exceptions
 
-from . import walk
+from . import concurrency, walk
 from .asgiapp import NO_WEBSOCKETS, ASGIApp, asks_for_websocket
 from .asgibody import ASGIBody
-from .concurrency import (
-    Crossing,
-    _thread,
-    async_to_sync,
-    background_loop,
-    complete,
-    on_loop,
-    step_in,
-)
 from .environ import scope_from_environ
 from .headers import UnsendableResponse, encoded
 from .mounts import Mount
@@ -60,7 +51,7 @@ def wsgi_app(
 
     :raises RuntimeError: when called on an event loop's own thread.
     """
-    if on_loop():
+    if concurrency.on_loop():
         raise RuntimeError(
             "The app was called as a WSGI application on an event loop's thread, which would be"
             " blocked until the response is there. There it is an ASGI application:\n"
@@ -76,13 +67,14 @@ def wsgi_app(
             "A WSGI server does not say when it starts and ends, so the before_serving,"
             " while_serving and after_serving functions do not run. An ASGI server does: uvicorn"
         )
-    job = _thread.job  # One of ours, if a middleware around the app runs under an ASGI server.
+    # A thread of ours, if a middleware around the app runs under an ASGI server.
+    job = concurrency._thread.job
     ctx = app.request_context(environ)
     ctx.request._leaves_something = True
     context = ctx._context = contextvars.copy_context()
     answer = _Answer(ctx, environ, start_response)
     ctx._hand_over = answer.start
-    mount = step_in(context, _walk(ctx), job or _Caller())
+    mount = concurrency.step_in(context, _walk(ctx), job or _Caller())
     return answer.finish() if mount is None else _call_mounted(mount, ctx, start_response)
 
 
@@ -107,17 +99,17 @@ class _Answer:
         try:
             encoded(response.headers)
         except UnsendableResponse as error:
-            complete(walk.report_exception(ctx, error))
+            concurrency.complete(walk.report_exception(ctx, error))
             response = as_ours(ctx, make_response(ctx, exceptions.InternalServerError()))
         source = response.response
         context = t.cast(contextvars.Context, ctx._context)
         if isinstance(source, AsyncIterable):
-            of_ours = _thread.job is not None
+            of_ours = concurrency._thread.job is not None
             body: t.Any = CrossedBody(source, context) if of_ours else AsyncBody(source, context)
         elif isinstance(source, ASGIBody):
             scope = scope_from_environ(self._environ)
             ctx.request._body.wait(ctx.request.load_body)
-            async_to_sync(source.collect)(response, ctx, scope)
+            concurrency.async_to_sync(source.collect)(response, ctx, scope)
             body = source = response.response
         elif response.is_sequence or response.direct_passthrough:
             body = source
@@ -173,11 +165,11 @@ def _call_mounted(mount: Mount, ctx: AppContext, start_response: StartResponse) 
 class _Caller:
     """What `step_in` needs of a job, for a thread that is not one of ours."""
 
-    def cross(self, crossing: Crossing) -> t.Any:
+    def cross(self, crossing: concurrency.Crossing) -> t.Any:
         async def call() -> t.Any:
             return await crossing.func(*crossing.args)
 
-        return background_loop().run(call(), crossing.context)
+        return concurrency.background_loop().run(call(), crossing.context)
 
 
 class PlainBody(Iterator[bytes]):
@@ -216,11 +208,13 @@ class CrossedBody(Iterator[bytes]):
             self._cross(self._iterator.aclose)
 
     def _cross(self, func: t.Any, *args: t.Any) -> t.Any:
-        return step_in(self._context, _awaited(func, *args), _thread.job or _Caller())
+        return concurrency.step_in(
+            self._context, _awaited(func, *args), concurrency._thread.job or _Caller()
+        )
 
 
 async def _awaited(func: t.Any, *args: t.Any) -> t.Any:
-    return await Crossing(func, *args)
+    return await concurrency.Crossing(func, *args)
 
 
 class AsyncBody(Iterator[bytes]):
@@ -245,13 +239,13 @@ class AsyncBody(Iterator[bytes]):
     def __next__(self) -> bytes:
         if not self._started:
             self._started = True
-            background_loop().start(self._pull(), self._context)
+            concurrency.background_loop().start(self._pull(), self._context)
         with self._changed:
             self._changed.wait_for(lambda: self._pieces or self._ended)
         if self._pieces:
             piece = self._pieces.popleft()
             if len(self._pieces) == _AHEAD - 1 and self._room is not None:
-                background_loop().loop.call_soon_threadsafe(self._room.set)
+                concurrency.background_loop().loop.call_soon_threadsafe(self._room.set)
             return as_bytes(piece)
         error, self._error = self._error, None
         raise error or StopIteration
@@ -262,9 +256,9 @@ class AsyncBody(Iterator[bytes]):
         if not self._started:
             self._started = self._ended = True
             if hasattr(self._source, "aclose"):
-                background_loop().run(self._source.aclose(), self._context)
+                concurrency.background_loop().run(self._source.aclose(), self._context)
         elif not self._ended:
-            call_soon = background_loop().loop.call_soon_threadsafe
+            call_soon = concurrency.background_loop().loop.call_soon_threadsafe
             with self._changed:
                 if self._room is not None:
                     call_soon(self._room.set)

@@ -22,11 +22,11 @@ from aioflask import Blueprint, Flask, g, session
 from aioflask.concurrency import nonblocking
 from aioflask.signals import WalkSignal, request_started
 
-HELLO = 18
-SESSION = 60
-ASYNC_HOOKS = 31
-PLAIN_HOOK = 62
-PLAIN_VIEW = 42
+HELLO = 14
+SESSION = 57
+ASYNC_HOOKS = 26
+PLAIN_HOOK = 60
+PLAIN_VIEW = 38
 ELSEWHERE = ("/asyncio/", "/anyio/", "/selectors.py", "/threading.py", "/weakref.py")
 
 
@@ -364,7 +364,7 @@ async def test_annotations_of_a_plain_view_cost_nothing() -> None:
     assert [call.replace("annotated_item", "item") for call in other.calls] == one.calls
 
 
-TYPED = 29
+TYPED = 30
 """Calls that two query parameters and a JSON answer may cost beside those of hello-world."""
 
 

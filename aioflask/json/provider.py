@@ -160,7 +160,8 @@ class DefaultJSONProvider(JSONProvider):
             self.default is _default
             and self.ensure_ascii is True
             and self.sort_keys is True
-            and getattr(self.dumps, "__func__", None) is DefaultJSONProvider.dumps
+            and type(self).dumps is DefaultJSONProvider.dumps
+            and "dumps" not in self.__dict__
             and (body := _dump_fast(obj)) is not None
         ):
             return body

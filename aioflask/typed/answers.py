@@ -15,16 +15,7 @@ from aioflask.helpers import stream_with_context
 from aioflask.responses import split
 
 from .problems import Fault, Faults, ResponseValidationError
-from .signature import (
-    MISSING,
-    UNIONS,
-    SignatureError,
-    bare,
-    has_model,
-    name_of,
-    options,
-    returns,
-)
+from .signature import MISSING, UNIONS, SignatureError, bare, has_model, name_of, options, returns
 from .validators import Validator, validator_for
 
 JSON = "application/json"

@@ -172,11 +172,7 @@ def path_of(app: Flask, endpoint: str | None) -> frozenset[str]:
 
 
 def binding_of(
-    app: Flask,
-    endpoint: str | None,
-    view: View,
-    is_websocket: bool = False,
-    is_late: bool = True,
+    app: Flask, endpoint: str | None, view: View, is_websocket: bool = False, is_late: bool = True
 ) -> Binding:
     """The binding of a view, or of a method of a class, made once.
 
