@@ -23,7 +23,7 @@ from werkzeug.utils import cached_property
 from werkzeug.utils import redirect as _redirect
 from werkzeug.wsgi import get_host
 
-from . import calls, connections, plan, responses, templating, urls, walk
+from . import calls, connections, plan, responses, scaffold, templating, urls, walk
 from . import typing as ft
 from .concurrency import StreamsFull, async_to_sync, complete, iscoroutinefunction, on_loop
 from .config import DEFAULTS, Config, ConfigAttribute
@@ -34,19 +34,7 @@ from .helpers import ContextStream, get_debug_flag, get_flashed_messages
 from .json.provider import DefaultJSONProvider, JSONProvider
 from .logging import create_logger
 from .routing import FastMap, LazyRule
-from .scaffold import (
-    F,
-    Scaffold,
-    T_teardown,
-    T_test,
-    _endpoint_from_view_func,
-    _sentinel,
-    find_package,
-    named_decorator,
-    refuse_second_view,
-    setupmethod,
-    take_options,
-)
+from .scaffold import F, Scaffold, T_teardown, T_test, setupmethod
 from .sessions import SecureCookieSessionInterface, SessionInterface
 from .wakeups import Event, here
 from .wrappers import Request, Response
@@ -164,15 +152,16 @@ class Flask(Scaffold):
 
     def __setattr__(self, name: str, value: t.Any) -> None:
         if name in plan.REGISTRIES:
-            value = plan.registry_of(self, value)
+            value = plan.Registry(getattr(value, "default_factory", None), value)
+            value.app = weakref.ref(self)
         object.__setattr__(self, name, value)
         if name in plan.PLANNED:
-            self._forget_plans()
+            self._look_at_doors()
 
     def __delattr__(self, name: str) -> None:
         object.__delattr__(self, name)
         if name in plan.PLANNED:
-            self._forget_plans()
+            self._look_at_doors()
 
     @property
     def _has_default_session(self) -> bool:
@@ -181,6 +170,9 @@ class Flask(Scaffold):
     def _forget_plans(self) -> None:
         # A new dict and no clear(): a plan that is being made right now lands in the old one.
         self._plans: dict[t.Any, plan.Plan] = {}
+
+    def _look_at_doors(self) -> None:
+        self._forget_plans()
         self._matches_by_path: bool = (
             type(self.__dict__.get("url_map")) is FastMap
             and not self.__dict__.get("subdomain_matching")
@@ -190,7 +182,7 @@ class Flask(Scaffold):
         calls.look(self)
 
     def _check_setup_finished(self, f_name: str) -> None:
-        if type(self).__call__ is not plan.ORIGINALS["__call__"]:
+        if plan.replaced_methods(self, ("__call__", *plan.DOORS)):
             calls.look(self)
         if self._got_first_request:
             raise AssertionError(
@@ -242,7 +234,7 @@ class Flask(Scaffold):
 
     def auto_find_instance_path(self) -> str:
         """Return the instance folder: beside the package, or ``var`` of where it is installed."""
-        prefix, package_path = find_package(self.import_name)
+        prefix, package_path = scaffold.find_package(self.import_name)
         if prefix is None:
             return os.path.join(package_path, "instance")
         return os.path.join(prefix, "var", f"{self.name}-instance")
@@ -297,7 +289,7 @@ class Flask(Scaffold):
     @setupmethod
     def template_filter(self, name: t.Any = None) -> t.Any:
         """Register the decorated function as a template filter, under its name or another."""
-        return named_decorator(self.add_template_filter, name)
+        return scaffold.named_decorator(self.add_template_filter, name)
 
     @setupmethod
     def add_template_filter(self, f: ft.TemplateFilterCallable, name: str | None = None) -> None:
@@ -311,7 +303,7 @@ class Flask(Scaffold):
     @setupmethod
     def template_test(self, name: t.Any = None) -> t.Any:
         """Register the decorated function as a template test, under its name or another."""
-        return named_decorator(self.add_template_test, name)
+        return scaffold.named_decorator(self.add_template_test, name)
 
     @setupmethod
     def add_template_test(self, f: ft.TemplateTestCallable, name: str | None = None) -> None:
@@ -325,7 +317,7 @@ class Flask(Scaffold):
     @setupmethod
     def template_global(self, name: t.Any = None) -> t.Any:
         """Register the decorated function for all templates, under its name or another."""
-        return named_decorator(self.add_template_global, name)
+        return scaffold.named_decorator(self.add_template_global, name)
 
     @setupmethod
     def add_template_global(self, f: ft.TemplateGlobalCallable, name: str | None = None) -> None:
@@ -363,7 +355,7 @@ class Flask(Scaffold):
         https://flask.palletsprojects.com/en/stable/api/#flask.Flask.add_url_rule
         """
         if endpoint is None:
-            endpoint = _endpoint_from_view_func(view_func)
+            endpoint = scaffold._endpoint_from_view_func(view_func)
         methods = options.pop("methods", None)
         if methods is None:
             methods = getattr(view_func, "methods", None) or ("GET",)
@@ -383,8 +375,10 @@ class Flask(Scaffold):
             if automatic:
                 required.add("OPTIONS")
         if view_func is not None:
-            refuse_second_view(rule, endpoint, view_func, self.view_functions.get(endpoint))
-        own = take_options(rule, options)
+            scaffold.refuse_second_view(
+                rule, endpoint, view_func, self.view_functions.get(endpoint)
+            )
+        own = scaffold.take_options(rule, options)
         rule_obj = self.url_rule_class(
             rule, methods=methods | required, endpoint=endpoint, **options
         )
@@ -560,17 +554,11 @@ class Flask(Scaffold):
 
     # -- the doors -----------------------------------------------------------------------------
 
-    if t.TYPE_CHECKING:  # A subclass may take two arguments alone.
-
-        def __call__(self, *args: t.Any) -> t.Any: ...
-
-    else:
-
-        def __call__(self, scope, receive, send=None, /):
-            """Serve ASGI, called with three arguments, or WSGI, called with two."""
-            if send is not None:
-                return self.asgi_app(scope, receive, send)
-            return calls.through(self, scope, receive)
+    def __call__(self, scope: t.Any, receive: t.Any, send: t.Any = None, /) -> t.Any:
+        """Serve ASGI, called with three arguments, or WSGI, called with two."""
+        if send is not None:
+            return self.asgi_app(scope, receive, send)
+        return calls.through(self, scope, receive)
 
     async def asgi_app(self, scope: ft.Scope, receive: ft.Receive, send: ft.Send) -> None:
         """Handle one connection of an ASGI server: this is the life of a request.
@@ -666,14 +654,14 @@ class Flask(Scaffold):
         """Run the after hooks, save the session, and return the response."""
         return complete(walk.process_response(_active_request(), response))
 
-    def do_teardown_request(self, exc: BaseException | None = _sentinel) -> t.Any:
+    def do_teardown_request(self, exc: BaseException | None = scaffold._sentinel) -> t.Any:
         """Run the request's teardown functions, by default with the exception under way."""
-        exc = sys.exc_info()[1] if exc is _sentinel else exc
+        exc = sys.exc_info()[1] if exc is scaffold._sentinel else exc
         return complete(walk.do_teardown_request(_active_request(), exc))
 
-    def do_teardown_appcontext(self, exc: BaseException | None = _sentinel) -> t.Any:
+    def do_teardown_appcontext(self, exc: BaseException | None = scaffold._sentinel) -> t.Any:
         """Run the context's teardown functions, by default with the exception under way."""
-        exc = sys.exc_info()[1] if exc is _sentinel else exc
+        exc = sys.exc_info()[1] if exc is scaffold._sentinel else exc
         return complete(walk.do_teardown_appcontext(self._own_context(), exc))
 
     def make_response(self, rv: ft.ResponseReturnValue) -> Response:

@@ -148,6 +148,8 @@ class Serving:
         for mount in self.app._mounts:
             if mount.has_lifespan:
                 await self._start_mounted(mount)
+        # PERF: compiled now, and not when the first client waits.
+        getattr(self.app.url_map, "router", None)
         now = copy_context().items()
         served = [(var, v) for var, v in now if before.get(var, _END) is not v]
         self.app._served = [pair for pair in served if pair[0] is not _cv_app]

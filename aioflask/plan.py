@@ -7,7 +7,6 @@ edit them by hand: a plan whose registries look otherwise now is made anew.
 from __future__ import annotations
 
 import typing as t
-import weakref
 from collections import defaultdict
 from functools import wraps
 
@@ -283,13 +282,6 @@ class Registry(defaultdict[t.Any, t.Any]):
 
     app: t.Callable[[], Flask | None] = staticmethod(lambda: None)
     """A weak reference: a cycle would keep a dropped application alive. A copy has none."""
-
-
-def registry_of(app: Flask, values: dict[t.Any, t.Any]) -> Registry:
-    """A registry of an application, with these values."""
-    registry = Registry(getattr(values, "default_factory", None), values)
-    registry.app = weakref.ref(app)
-    return registry
 
 
 def _telling(change: t.Any) -> t.Any:

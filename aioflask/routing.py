@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import re
 import typing as t
+from functools import lru_cache
 
 from werkzeug.datastructures import ImmutableDict
 from werkzeug.routing import BaseConverter, Map, Rule, RuleFactory
 from werkzeug.routing.converters import FloatConverter, IntegerConverter
+from werkzeug.routing.rules import RulePart, Weighting
 
 Convert = t.Callable[[str], t.Any] | None
 Found = tuple[Rule, tuple[tuple[str, Convert], ...]]
@@ -30,10 +32,13 @@ class _Node:
 
     __slots__ = ("dynamic", "rules", "static")
 
-    def __init__(self) -> None:
+    def __init__(self, rules: dict[str, Found | None]) -> None:
         self.static: dict[str, _Node] = {}
         self.dynamic: list[tuple[Test, bool, _Node]] = []
-        self.rules: dict[str, Found | None] = {}
+        self.rules: dict[str, Found | None] = rules
+
+
+_NO_RULES: dict[str, Found | None] = {}
 
 
 class Router:
@@ -45,7 +50,7 @@ class Router:
             rule.endpoint for rule in url_map.iter_rules() if rule.defaults or rule.alias
         }
         self.paths: dict[str, dict[str, Found | None]] = {}
-        self.root: _Node = _Node()
+        self.root: _Node = _Node({})
         hosts = url_map._matcher._root
         top = hosts.static.get(url_map.default_subdomain or "")
         if top is not None and not url_map.host_matching:
@@ -55,8 +60,7 @@ class Router:
         self.paths = {p: rules for p, rules in self.paths.items() if not p.startswith("//")}
 
     def _compile(self, state: t.Any, path: list[str] | None) -> _Node:
-        node = _Node()
-        node.rules = self._by_method(state.rules)
+        node = _Node(self._by_method(state.rules) if state.rules else _NO_RULES)
         if path is not None and state.rules:
             self.paths["/".join(path)] = node.rules
         for part, after in state.static.items():
@@ -65,7 +69,7 @@ class Router:
         for part, after in state.dynamic:
             test = _test(part)
             if test is None:
-                node.dynamic.append((_ask, True, _Node()))
+                node.dynamic.append((_ask, True, _Node(_NO_RULES)))
                 break
             node.dynamic.append((test, part.final, self._compile(after, None)))
         return node
@@ -200,11 +204,50 @@ def _quick(converter: BaseConverter) -> Convert:
     return converter.to_python
 
 
+_variable = re.compile(r"<(?:([a-zA-Z_]\w*):)?([a-zA-Z_]\w*)>", re.A)
+
+
+@lru_cache(4096)
+def _part_of(content: str, weight: int | None) -> RulePart:
+    """A segment's text, or with a ``weight`` its expression, as Werkzeug weighs them."""
+    if weight is not None:
+        return RulePart(content, False, False, False, Weighting(0, [], -1, [weight]))
+    lengths = [(0, -len(content))] if content else []
+    return RulePart(content, False, True, False, Weighting(-len(lengths), lengths, 0, []))
+
+
 class LazyRule(Rule):
     """Werkzeug's ``Rule``, whose URL builder is compiled when a URL is built.
 
-    PERF: compiling it takes most of the time that a rule takes to add, and few are built.
+    PERF: compiling it takes most of the time that a rule takes to add, and few are built. What is
+    parsed of a segment of the path is the same for every rule, and made once.
     """
+
+    def _parse_rule(self, rule: str) -> t.Iterable[RulePart]:
+        found: list[tuple[str, BaseConverter | None]] = []
+        for segment in rule.split("/"):
+            if "<" not in segment:
+                found.append((segment, None))
+                continue
+            simple = _variable.fullmatch(segment)
+            if simple is None:
+                return super()._parse_rule(rule)
+            converter = self.get_converter(simple[2], simple[1] or "default", (), {})
+            if not converter.part_isolating:
+                return super()._parse_rule(rule)
+            found.append((simple[2], converter))
+        return [self._part(i, *each) for i, each in enumerate(found)]
+
+    def _part(self, i: int, text: str, converter: BaseConverter | None) -> RulePart:
+        if i:
+            self._trace.append((False, "/"))
+        if text:
+            self._trace.append((converter is not None, text))
+        if converter is None:
+            return _part_of(text, None)
+        self._converters[text] = converter
+        self.arguments.add(text)
+        return _part_of(rf"(?P<__werkzeug_0>{converter.regex})\Z", converter.weight)
 
     def _compile_builder(self, append_unknown: bool = True) -> t.Callable[..., tuple[str, str]]:
         compiled = super()._compile_builder

@@ -13,9 +13,11 @@ import typing as t
 from asyncio import _get_running_loop
 from collections import deque
 from contextvars import Context, copy_context
+from functools import partial
 
 from werkzeug.wsgi import FileWrapper
 
+from .aside import Aside
 from .concurrency import Crossing, InContext, Job, PoolFull, StreamsFull, _shielded, pool_of
 from .wakeups import GRACE, Interruptible
 
@@ -131,8 +133,7 @@ class Watch:
         self._receive = receive
         self._tell = tell
         self._timer: asyncio.TimerHandle | None = None
-        self._task: asyncio.Task[None] | None = None
-        self._scope: t.Any = None
+        self._aside: Aside | None = None
         self._begun = False
 
     def start(self, delay: float = 0.0) -> None:
@@ -141,22 +142,17 @@ class Watch:
             return
         self._begun = True
         loop = _get_running_loop()
-        if loop is None:
-            trio = sys.modules["trio"]
-            self._scope = trio.CancelScope()
-            trio.lowlevel.spawn_system_task(self._wait_on_trio, trio, delay)
-        else:
-            self._timer = loop.call_later(delay, self._create_task)
+        if loop is None or not delay:
+            self._begin(delay)
+        else:  # PERF: most streams end before a task for this is needed.
+            self._timer = loop.call_later(delay, self._begin)
 
-    def _create_task(self) -> None:
-        self._task = asyncio.create_task(self._wait())
+    def _begin(self, delay: float = 0.0) -> None:
+        self._aside = Aside(partial(self._wait, delay))
 
-    async def _wait_on_trio(self, trio: t.Any, delay: float) -> None:
-        with self._scope:
-            await trio.sleep(delay)
-            await self._wait()
-
-    async def _wait(self) -> None:
+    async def _wait(self, delay: float) -> None:
+        if delay:
+            await sys.modules["trio"].sleep(delay)
         # The end of a body that nobody asked for may come first. Who says it again, and does not
         # wait for the disconnect, would keep the loop busy.
         ends = 0
@@ -169,9 +165,10 @@ class Watch:
     def stop(self) -> None:
         """Wait no longer."""
         self._begun = True
-        for each in (self._timer, self._task, self._scope):
-            if each is not None:
-                each.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._aside is not None:
+            self._aside.stop()
 
 
 WATCH_AFTER = 0.1

@@ -21,6 +21,7 @@ from werkzeug.sansio.http import parse_cookie
 from werkzeug.wrappers import Request as _WerkzeugRequest
 from werkzeug.wrappers import Response as _WerkzeugResponse
 
+from . import headers as fields
 from . import json
 from .body import (
     IN_MEMORY,
@@ -35,24 +36,6 @@ from .body import (
 )
 from .concurrency import hop, on_loop
 from .globals import _cv_app, current_app
-from .headers import (
-    HeadersOnDemand,
-    RequestHeaders,
-    UnsendableResponse,
-    checked,
-    content_type_of,
-    content_types,
-    encoded,
-    field_name,
-    field_names,
-    field_value,
-    length_field,
-    length_fields,
-    long_suffix,
-    readable,
-    type_field,
-    type_fields,
-)  # fmt: skip
 from .lazy import lazy
 from .wakeups import Event
 
@@ -208,14 +191,14 @@ class Request(_WerkzeugRequest):
     @lazy
     def headers(self) -> Headers:
         """The header fields; one that was sent twice is joined, as WSGI servers do."""
-        pairs = readable(self._raw, self._scope["headers"])
+        pairs = fields.readable(self._raw, self._scope["headers"])
         if len(self._raw) == len(pairs):
-            return RequestHeaders(pairs)
+            return fields.RequestHeaders(pairs)
         joined: dict[bytes, bytes] = {}  # RFC 9110, 5.3, and RFC 9113, 8.2.3
         for name, value in pairs:
             between = b"; " if name == b"cookie" else b","
             joined[name] = joined[name] + between + value if name in joined else value
-        return RequestHeaders(joined.items())
+        return fields.RequestHeaders(joined.items())
 
     @lazy
     def remote_addr(self) -> str | None:
@@ -613,7 +596,8 @@ class Response(_WerkzeugResponse):
                 if mimetype is None:
                     mimetype = self.default_mimetype or ""
                 if mimetype != "text/html":
-                    self._type = content_types.get(mimetype) or content_type_of(mimetype)
+                    known = fields.content_types.get(mimetype)
+                    self._type = known or fields.content_type_of(mimetype)
         else:
             if kind is types.CoroutineType:
                 response.close()  # type: ignore[union-attr]
@@ -624,7 +608,7 @@ class Response(_WerkzeugResponse):
 
     # Werkzeug sets these three on the instance, and what it sets there wins.
 
-    headers: Headers = t.cast(Headers, HeadersOnDemand())
+    headers: Headers = t.cast(Headers, fields.HeadersOnDemand())
 
     @lazy
     def response(self) -> t.Any:
@@ -649,11 +633,11 @@ class Response(_WerkzeugResponse):
         return super().max_cookie_size
 
     if not t.TYPE_CHECKING:  # It has the type of Werkzeug's.
-        set_cookie = checked(_WerkzeugResponse.set_cookie)
+        set_cookie = fields.checked(_WerkzeugResponse.set_cookie)
 
     def _process_range_request(self, environ: t.Any, length: t.Any, accept: t.Any) -> bool:
         """As Werkzeug's, which refuses a suffix longer than the file (RFC 9110, 14.1.2)."""
-        return super()._process_range_request(long_suffix(environ, length), length, accept)
+        return super()._process_range_request(fields.long_suffix(environ, length), length, accept)
 
     # --- sending
 
@@ -673,10 +657,10 @@ class Response(_WerkzeugResponse):
                 return
             pairs = self._encode_headers(len(body))
         else:
-            pairs = [(type_fields.get(kind) or type_field(kind))[1]]
+            pairs = [(fields.type_fields.get(kind) or fields.type_field(kind))[1]]
             if self.automatically_set_content_length:
                 size = len(body)
-                pairs.append(length_fields.get(size) or length_field(size))
+                pairs.append(fields.length_fields.get(size) or fields.length_field(size))
         if code in _BODILESS or ctx._request.method == "HEAD":
             body = b""
         await send({"type": "http.response.start", "status": code, "headers": pairs})
@@ -687,17 +671,17 @@ class Response(_WerkzeugResponse):
     def _encode_headers(self, length: int | None) -> list[tuple[bytes, bytes]]:
         """The header fields for the server; ``length`` is the body's if it is known."""
         code = self._status_code
-        fields: t.Any = self.headers._list
+        those: t.Any = self.headers._list
         if code in _BODILESS:
-            fields, length = self.get_wsgi_headers({}), None
+            those, length = self.get_wsgi_headers({}), None
         pairs = []
-        typed: t.Any = type_fields.get(self._type, (None, None))
-        for field in fields:
+        typed: t.Any = fields.type_fields.get(self._type, (None, None))
+        for field in those:
             if field is typed[0]:  # PERF: as it was made when somebody first looked.
                 pairs.append(typed[1])
                 continue
             name, value = field
-            key = field_names.get(name) or field_name(name)
+            key = fields.field_names.get(name) or fields.field_name(name)
             if key == b"content-length":
                 length = None
             elif key in _CHANGED_ON_THE_WAY:
@@ -705,9 +689,9 @@ class Response(_WerkzeugResponse):
             if value.isascii() and value.isprintable():  # PERF: most are.
                 pairs.append((key, value.strip().encode()))
             else:
-                pairs.append((key, field_value(name, value)))
+                pairs.append((key, fields.field_value(name, value)))
         if length is not None and self.automatically_set_content_length:
-            pairs.append(length_fields.get(length) or length_field(length))
+            pairs.append(fields.length_fields.get(length) or fields.length_field(length))
         return pairs
 
     async def _send_any(self, ctx: AppContext, send: t.Any) -> None:
@@ -729,7 +713,7 @@ class Response(_WerkzeugResponse):
         code = self._status_code
         if not 200 <= code < 600:
             await self._close(ctx)
-            raise UnsendableResponse(_UNSENDABLE.format(self.status))
+            raise fields.UnsendableResponse(_UNSENDABLE.format(self.status))
         start = {"type": "http.response.start", "status": code, "headers": pairs}
         if ctx.request.method == "HEAD" or code in _BODILESS:
             body, self._plain = None, b""
@@ -749,9 +733,9 @@ class Response(_WerkzeugResponse):
         pairs: list[tuple[bytes, bytes]] = []
         written: list[bytes] = []
 
-        def start_response(status: str, fields: t.Any, exc_info: t.Any = None) -> t.Any:
+        def start_response(status: str, those: t.Any, exc_info: t.Any = None) -> t.Any:
             self.status = status
-            pairs[:] = encoded(fields)
+            pairs[:] = fields.encoded(those)
             return written.append
 
         token = _cv_app.set(ctx)  # It may use the request, though its teardown has run.

@@ -285,7 +285,7 @@ def test_a_tool_that_replaces_call_keeps_working(monkeypatch: pytest.MonkeyPatch
             seen.append(f"{name} {environ['PATH_INFO']}")
             return inner(self, environ, start_response)
 
-        Flask.__call__ = patched  # type: ignore[method-assign]
+        Flask.__call__ = patched  # type: ignore[method-assign, assignment]
 
     patch("inner")
     app = make_app()
@@ -312,7 +312,7 @@ def test_a_subclass_with_a_call_of_two_arguments_answers_both_kinds() -> None:
     seen: list[str] = []
 
     class Own(Flask):
-        def __call__(self, environ: Any, start_response: Any) -> Any:
+        def __call__(self, environ: Any, start_response: Any) -> Any:  # type: ignore[override]
             seen.append(environ["PATH_INFO"])
             return super().__call__(environ, start_response)
 
