@@ -108,12 +108,13 @@ class HeadersOnDemand:
         if response is None:
             return self
         kind = response._type
-        known = type_fields.get(kind)
+        known = known_fields.get(kind)
         if known is None and kind.isascii() and kind.isprintable():
-            known = type_field(kind)
+            known = known_field(kind)
         pairs = [("Content-Type", kind) if known is None else known[0]] if kind else []
         if response._plain is not None and response.automatically_set_content_length:
-            pairs.append(("Content-Length", str(len(response._plain))))
+            size = len(response._plain)
+            pairs.append((known_fields.get(size) or known_field(size))[0])
         headers = response.headers = ResponseHeaders.__new__(ResponseHeaders)
         headers._list = pairs
         return headers
@@ -205,27 +206,19 @@ def content_type_of(mimetype: str) -> str:
     return found
 
 
-TypeField = tuple[tuple[str, str], tuple[bytes, bytes]]
-type_fields: dict[str, TypeField] = {}
+KnownField = tuple[tuple[str, str], tuple[bytes, bytes]]
+known_fields: dict[str | int, KnownField] = {}
 
 
-def type_field(content_type: str) -> TypeField:
-    """A content type's field, and the same as ASGI wants it; look into `type_fields` first."""
-    name, value = "Content-Type", content_type
-    found = (name, value), (b"content-type", field_value(name, value))
-    if len(type_fields) < 100:
-        type_fields[content_type] = found
-    return found
+def known_field(of: str | int) -> KnownField:
+    """The field of a content type, or of a length in bytes: as one reads it, as ASGI wants it.
 
-
-length_fields: dict[int, tuple[bytes, bytes]] = {}
-
-
-def length_field(size: int) -> tuple[bytes, bytes]:
-    """The Content-Length of a body of ``size`` bytes; look into `length_fields` first."""
-    found = b"content-length", b"%d" % size
-    if len(length_fields) < 1000:
-        length_fields[size] = found
+    Look into `known_fields` first.
+    """
+    name, value = "Content-Type" if isinstance(of, str) else "Content-Length", str(of)
+    found = (name, value), (name.lower().encode(), field_value(name, value))
+    if len(known_fields) < 1000:
+        known_fields[of] = found
     return found
 
 

@@ -134,7 +134,7 @@ class Plan:
         "calls",
         "crosses",
         "lazy_session",
-        "finishes",
+        "ends_plainly",
         "listeners",
         "lists",
         "lists_then",
@@ -185,9 +185,8 @@ class Plan:
             or signals.appcontext_popped.receivers
             or self.replaced & {"do_teardown_request", "do_teardown_appcontext"}
         )
-        self.finishes: bool = bool(
-            self.after or self.replaced & {"make_response", "process_response", "finalize_request"}
-        )
+        ends = {"make_response", "process_response", "finalize_request"}
+        self.ends_plainly: bool = self.replaced.isdisjoint(ends)
         self.on_thread: bool = self.view_needs_thread and concurrency.mode != "hop"
         mixes = self.on_thread or self.begins or self.replaced or self._mixes(app)
         self.mixes: bool = bool(mixes)

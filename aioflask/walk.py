@@ -218,10 +218,9 @@ async def full_dispatch_request(ctx: AppContext) -> Response:
         if request_started.receivers:
             await _send(ctx, request_started)
         rv: t.Any = None
-        if replaced and "preprocess_request" in replaced:
-            rv = await _replacement(ctx, "preprocess_request")
-        elif plan.before or plan.preprocessors:
-            rv = await preprocess_request(ctx)
+        if plan.before or plan.preprocessors or replaced:
+            name = "preprocess_request"
+            rv = await (_replacement(ctx, name) if name in replaced else preprocess_request(ctx))
         if rv is None:
             body = request._body
             if not (body.complete or plan.view is None or request.is_streamed) and on_loop():
@@ -236,17 +235,20 @@ async def full_dispatch_request(ctx: AppContext) -> Response:
         else:
             rv = await handle_user_exception(ctx, error)
     kind: t.Any = type(rv)
-    if (
-        (kind is str or kind is bytes or kind is dict or kind is list)
-        and not (plan.finishes or plan.finished.receivers or ctx._after_request_functions)
-        and not (ctx._session_if_open is not None or b"cookie" in request._raw)
-    ):  # PERF: nothing follows the view, and nobody but the response class or JSON is asked.
+    if (kind is str or kind is bytes or kind is dict or kind is list) and plan.ends_plainly and (
+        not plan.finished.receivers
+    ):  # fmt: skip
+        # PERF: what `finalize_request` does with these, without asking what else they might be.
         make: t.Any = app.json.response if isinstance(rv, (dict, list)) else app.response_class
+        follows = plan.after or ctx._after_request_functions or b"cookie" in request._raw
         response = make(rv)
-        return response if isinstance(response, Response) else as_ours(ctx, response)
-    if replaced and "finalize_request" in replaced:
-        return t.cast("Response", await _replacement(ctx, "finalize_request", rv))
-    return await finalize_request(ctx, rv)
+        if follows or ctx._session_if_open is not None:
+            response = await process_response(ctx, response)
+    elif "finalize_request" in replaced:
+        response = await _replacement(ctx, "finalize_request", rv)
+    else:
+        response = await finalize_request(ctx, rv)
+    return response if isinstance(response, Response) else as_ours(ctx, response)
 
 
 async def preprocess_request(ctx: AppContext) -> t.Any:

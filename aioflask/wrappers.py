@@ -525,6 +525,7 @@ def _load_json(data: bytes) -> t.Any:
 # --- the response ---------------------------------------------------------------------------------
 
 
+_none = (None, None)
 _BODILESS = frozenset({204, 304})
 _CHANGED_ON_THE_WAY = frozenset({b"location", b"content-location"})
 
@@ -657,10 +658,10 @@ class Response(_WerkzeugResponse):
                 return
             pairs = self._encode_headers(len(body))
         else:
-            pairs = [(fields.type_fields.get(kind) or fields.type_field(kind))[1]]
+            pairs = [(fields.known_fields.get(kind) or fields.known_field(kind))[1]]
             if self.automatically_set_content_length:
                 size = len(body)
-                pairs.append(fields.length_fields.get(size) or fields.length_field(size))
+                pairs.append((fields.known_fields.get(size) or fields.known_field(size))[1])
         if code in _BODILESS or ctx._request.method == "HEAD":
             body = b""
         await send({"type": "http.response.start", "status": code, "headers": pairs})
@@ -675,10 +676,16 @@ class Response(_WerkzeugResponse):
         if code in _BODILESS:
             those, length = self.get_wsgi_headers({}), None
         pairs = []
-        typed: t.Any = fields.type_fields.get(self._type, (None, None))
+        typed: t.Any = fields.known_fields.get(self._type, _none)
+        sized: t.Any = _none if length is None else fields.known_fields.get(length, _none)
         for field in those:
-            if field is typed[0]:  # PERF: as it was made when somebody first looked.
+            # PERF: as they were made when somebody first looked.
+            if field is typed[0]:
                 pairs.append(typed[1])
+                continue
+            if field is sized[0]:
+                pairs.append(sized[1])
+                length = None
                 continue
             name, value = field
             key = fields.field_names.get(name) or fields.field_name(name)
@@ -691,7 +698,7 @@ class Response(_WerkzeugResponse):
             else:
                 pairs.append((key, fields.field_value(name, value)))
         if length is not None and self.automatically_set_content_length:
-            pairs.append(fields.length_fields.get(length) or fields.length_field(length))
+            pairs.append(fields.known_field(length)[1])
         return pairs
 
     async def _send_any(self, ctx: AppContext, send: t.Any) -> None:

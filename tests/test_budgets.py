@@ -23,8 +23,8 @@ from aioflask.concurrency import nonblocking
 from aioflask.signals import WalkSignal, request_started
 
 HELLO = 14
-SESSION = 57
-ASYNC_HOOKS = 26
+SESSION = 55
+ASYNC_HOOKS = 24
 PLAIN_HOOK = 60
 PLAIN_VIEW = 38
 ELSEWHERE = ("/asyncio/", "/anyio/", "/selectors.py", "/threading.py", "/weakref.py")

@@ -34,8 +34,8 @@ FLOORS = [
     "body headers wrappers routing",
     "urls ctx sessions helpers templating logging responses",
     "scaffold blueprints plan calls walk connections app",
-    "views aside streams mounts multipart asgibody disconnects environ exchange wsgiapp asgiapp doors"
-    " wsgi shutdown tasks lifespan websockets sse middleware debughelpers websocket_client"
+    "views aside streams mounts multipart asgibody disconnects environ exchange wsgiapp asgiapp"
+    " doors wsgi shutdown tasks lifespan websockets sse middleware debughelpers websocket_client"
     " sse_client async_client faults debug reloader serving finder cli testing typed"
     " socketio_client socketio doctor"
     " as_flask",
