@@ -88,6 +88,8 @@ class Flask(Scaffold):
         lambda v: v if issubclass(type(v), timedelta | None) else timedelta(seconds=v),
     )
 
+    _hosts: tuple[list[str], set[bytes]] = ([], set())
+    """What ``TRUSTED_HOSTS`` were, and the Host fields that they have let in."""
     _got_first_request = _wraps_wsgi = _wraps_asgi = False
     _served: t.Sequence[tuple[ContextVar[t.Any], t.Any]] = ()
     """Context variables that the lifespan has set, for requests to see."""

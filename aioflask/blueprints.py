@@ -12,24 +12,9 @@ from collections import defaultdict
 from collections.abc import Callable
 from functools import update_wrapper
 
+from . import scaffold
 from . import typing as ft
-from .scaffold import (
-    F,
-    Scaffold,
-    T_after_request,
-    T_after_websocket,
-    T_before_request,
-    T_error_handler,
-    T_teardown,
-    T_template_context_processor,
-    T_test,
-    T_url_defaults,
-    T_url_value_preprocessor,
-    _endpoint_from_view_func,
-    _sentinel,
-    named_decorator,
-    setupmethod,
-)
+from .scaffold import F, Scaffold, setupmethod
 
 if t.TYPE_CHECKING:
     from .app import Flask
@@ -73,7 +58,7 @@ class BlueprintSetupState:
             rule = f"{self.url_prefix.rstrip('/')}/{rule.lstrip('/')}" if rule else self.url_prefix
         options.setdefault("subdomain", self.subdomain)
         if endpoint is None:
-            endpoint = _endpoint_from_view_func(view_func)
+            endpoint = scaffold._endpoint_from_view_func(view_func)
         self.app.add_url_rule(
             rule,
             f"{self.name_prefix}.{self.name}.{endpoint}".lstrip("."),
@@ -104,7 +89,7 @@ class Blueprint(Scaffold):
         subdomain: str | None = None,
         url_defaults: dict[str, t.Any] | None = None,
         root_path: str | None = None,
-        cli_group: str | None = _sentinel,
+        cli_group: str | None = scaffold._sentinel,
     ) -> None:
         super().__init__(import_name, static_folder, static_url_path, template_folder, root_path)
         if not name:
@@ -196,7 +181,7 @@ class Blueprint(Scaffold):
         if group is None:
             app.cli.commands.update(self._cli.commands)
             return
-        self._cli.name = name if group is _sentinel else group
+        self._cli.name = name if group is scaffold._sentinel else group
         app.cli.add_command(self._cli)
 
     def _merge_blueprint_funcs(self, app: Flask, name: str) -> None:
@@ -249,7 +234,7 @@ class Blueprint(Scaffold):
     @setupmethod
     def app_template_filter(self, name: t.Any = None) -> t.Any:
         """Register a template filter, as `Flask.template_filter` does."""
-        return named_decorator(self.add_app_template_filter, name)
+        return scaffold.named_decorator(self.add_app_template_filter, name)
 
     @setupmethod
     def add_app_template_filter(
@@ -259,13 +244,15 @@ class Blueprint(Scaffold):
         self.record_once(lambda state: state.app.add_template_filter(f, name))
 
     @t.overload
-    def app_template_test(self, name: T_test) -> T_test: ...
+    def app_template_test(self, name: scaffold.T_test) -> scaffold.T_test: ...
     @t.overload
-    def app_template_test(self, name: str | None = None) -> Callable[[T_test], T_test]: ...
+    def app_template_test(
+        self, name: str | None = None
+    ) -> Callable[[scaffold.T_test], scaffold.T_test]: ...
     @setupmethod
     def app_template_test(self, name: t.Any = None) -> t.Any:
         """Register a template test, as `Flask.template_test` does."""
-        return named_decorator(self.add_app_template_test, name)
+        return scaffold.named_decorator(self.add_app_template_test, name)
 
     @setupmethod
     def add_app_template_test(self, f: ft.TemplateTestCallable, name: str | None = None) -> None:
@@ -279,7 +266,7 @@ class Blueprint(Scaffold):
     @setupmethod
     def app_template_global(self, name: t.Any = None) -> t.Any:
         """Register a function for all templates, as `Flask.template_global` does."""
-        return named_decorator(self.add_app_template_global, name)
+        return scaffold.named_decorator(self.add_app_template_global, name)
 
     @setupmethod
     def add_app_template_global(
@@ -289,59 +276,61 @@ class Blueprint(Scaffold):
         self.record_once(lambda state: state.app.add_template_global(f, name))
 
     @setupmethod
-    def before_app_request(self, f: T_before_request) -> T_before_request:
+    def before_app_request(self, f: scaffold.T_before_request) -> scaffold.T_before_request:
         """Call ``f()`` before every request of the application."""
         return self._for_app("before_request_funcs", f)
 
     @setupmethod
-    def after_app_request(self, f: T_after_request) -> T_after_request:
+    def after_app_request(self, f: scaffold.T_after_request) -> scaffold.T_after_request:
         """Call ``f(response)`` after every request of the application."""
         return self._for_app("after_request_funcs", f)
 
     @setupmethod
-    def teardown_app_request(self, f: T_teardown) -> T_teardown:
+    def teardown_app_request(self, f: scaffold.T_teardown) -> scaffold.T_teardown:
         """Call ``f(exc)`` when any request's context ends."""
         return self._for_app("teardown_request_funcs", f)
 
     @setupmethod
-    def before_app_websocket(self, f: T_before_request) -> T_before_request:
+    def before_app_websocket(self, f: scaffold.T_before_request) -> scaffold.T_before_request:
         """Call ``f()`` before every WebSocket of the application."""
         return self._for_app("before_websocket_funcs", f)
 
     @setupmethod
-    def after_app_websocket(self, f: T_after_websocket) -> T_after_websocket:
+    def after_app_websocket(self, f: scaffold.T_after_websocket) -> scaffold.T_after_websocket:
         """Call ``f(response)`` after every WebSocket of the application."""
         return self._for_app("after_websocket_funcs", f)
 
     @setupmethod
-    def teardown_app_websocket(self, f: T_teardown) -> T_teardown:
+    def teardown_app_websocket(self, f: scaffold.T_teardown) -> scaffold.T_teardown:
         """Call ``f(exc)`` when any WebSocket's context ends."""
         return self._for_app("teardown_websocket_funcs", f)
 
     @setupmethod
     def app_context_processor(
-        self, f: T_template_context_processor
-    ) -> T_template_context_processor:
+        self, f: scaffold.T_template_context_processor
+    ) -> scaffold.T_template_context_processor:
         """Call ``f()`` for the context of every template."""
         return self._for_app("template_context_processors", f)
 
     @setupmethod
-    def app_url_value_preprocessor(self, f: T_url_value_preprocessor) -> T_url_value_preprocessor:
+    def app_url_value_preprocessor(
+        self, f: scaffold.T_url_value_preprocessor
+    ) -> scaffold.T_url_value_preprocessor:
         """Call ``f(endpoint, values)`` before every request's hooks."""
         return self._for_app("url_value_preprocessors", f)
 
     @setupmethod
-    def app_url_defaults(self, f: T_url_defaults) -> T_url_defaults:
+    def app_url_defaults(self, f: scaffold.T_url_defaults) -> scaffold.T_url_defaults:
         """Call ``f(endpoint, values)`` whenever any URL is built."""
         return self._for_app("url_default_functions", f)
 
     @setupmethod
     def app_errorhandler(
         self, code: type[Exception] | int
-    ) -> Callable[[T_error_handler], T_error_handler]:
+    ) -> Callable[[scaffold.T_error_handler], scaffold.T_error_handler]:
         """Register the decorated ``f(error)`` for errors of every request."""
 
-        def decorator(f: T_error_handler) -> T_error_handler:
+        def decorator(f: scaffold.T_error_handler) -> scaffold.T_error_handler:
             self.record_once(lambda state: state.app.register_error_handler(code, f))
             return f
 

@@ -130,19 +130,20 @@ def scope_from_environ(environ: WSGIEnvironment) -> Scope:
         "http_version": version.removesuffix(".0") if version != "1.0" else version,
         "method": environ.get("REQUEST_METHOD", "GET"),
         "scheme": environ.get("wsgi.url_scheme", "http"),
-        "path": _decoded(script_name) + _decoded(path_info),
+        "path": decoded(script_name) + decoded(path_info),
         "raw_path": _raw_path(environ) or quoted,
         "query_string": environ.get("QUERY_STRING", "").encode("latin-1", "replace"),
-        "root_path": _decoded(script_name),
-        "headers": list(_headers(environ)),
+        "root_path": decoded(script_name),
+        "headers": list(headers_of(environ)),
         "client": (client, int(environ.get("REMOTE_PORT") or 0)) if client else None,
         "server": (server, int(environ.get("SERVER_PORT") or 0)) if server else None,
         "aioflask.environ": environ,
     }
 
 
-def _decoded(text: str) -> str:
-    # PEP 3333 tunnels the bytes of a path through latin-1; as Werkzeug, what is no UTF-8 is shown.
+def decoded(text: str) -> str:
+    """The text of a path, whose bytes PEP 3333 tunnels through latin-1."""
+    # As in Werkzeug, what is no UTF-8 is shown.
     return text.encode("latin-1").decode("utf-8", "replace")
 
 
@@ -152,7 +153,8 @@ def _raw_path(environ: WSGIEnvironment) -> bytes:
     return quote(path.encode("latin-1", "replace"), "/%:@!$&'()*+,;=~").encode("ascii")
 
 
-def _headers(environ: WSGIEnvironment) -> Iterator[tuple[bytes, bytes]]:
+def headers_of(environ: WSGIEnvironment) -> Iterator[tuple[bytes, bytes]]:
+    """The header fields of an environ as ASGI has them."""
     for key, value in environ.items():
         if key.startswith("HTTP_") and key not in ("HTTP_CONTENT_TYPE", "HTTP_CONTENT_LENGTH"):
             name = key[5:]

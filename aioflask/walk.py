@@ -47,6 +47,7 @@ if t.TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
     from blinker import NamedSignal
 
+    from .app import Flask
     from .ctx import AppContext
 
 __all__ = ["ORIGINALS", "REPLACEABLE"]
@@ -130,14 +131,16 @@ def match(ctx: AppContext, scope: t.Any, kind: type[Plan] = Plan) -> Plan:
     """Match the URL of a connection by ASGI; return its endpoint's plan, or its mount."""
     app, request = ctx.app, ctx._request
     found = None
+    trusted = app.config["TRUSTED_HOSTS"]
     if (
-        request._raw.get(b"host") in _valid_hosts
+        request._raw.get(b"host") in (_valid_hosts if trusted is None else _let_in(app, trusted))
         and len(request._raw) == len(scope["headers"])  # No second Host, and nothing else twice.
         and app._matches_by_path
         and not scope.get("root_path")
-        and app.config["TRUSTED_HOSTS"] is None
         and request.trusted_hosts is None
     ):
+        if trusted is not None:
+            request.trusted_hosts = trusted
         url_map: t.Any = app.url_map
         router = url_map._router or url_map.router
         found = router.match(kind.method or request.method, scope["path"])
@@ -152,6 +155,14 @@ def match(ctx: AppContext, scope: t.Any, kind: type[Plan] = Plan) -> Plan:
         return t.cast(Plan, mount)
     plan = ctx.plan = plan_for(app, request, kind)
     return plan
+
+
+def _let_in(app: Flask, trusted: t.Iterable[str]) -> set[bytes]:
+    """The hosts that ``TRUSTED_HOSTS``, as it is now, has let in; a bounded number."""
+    known = app._hosts
+    if known[0] != [*trusted] or len(known[1]) >= 256:
+        known = app._hosts = [*trusted], set()
+    return known[1]
 
 
 def _plain_host(environ: WSGIEnvironment) -> str:
@@ -183,6 +194,9 @@ def match_by_map(ctx: AppContext) -> None:
                 _valid_hosts.clear()
             _valid_hosts.add(host)
         ctx.match_request()
+        trusted = ctx.app.config["TRUSTED_HOSTS"]
+        if trusted and not isinstance(request.routing_exception, exceptions.SecurityError):
+            _let_in(ctx.app, trusted).add(host)
     except Exception as error:  # Also a converter's own.
         request.routing_exception = error
 
@@ -408,20 +422,14 @@ async def finalize_request(
     if replaced and "make_response" in replaced:
         response: t.Any = await _replacement(ctx, "make_response", rv)
     else:
-        kind = type(rv)
-        if kind in (str, bytes, dict, list) or not (calls_wsgi(rv) and on_loop()):
-            response = make_response(ctx, rv)
-        else:
-            response = await hop(ctx, make_response, ctx, rv)
+        has_to_hop = calls_wsgi(rv) and on_loop()
+        response = await hop(ctx, make_response, ctx, rv) if has_to_hop else make_response(ctx, rv)
     try:
         if replaced and "process_response" in replaced:
             response = await _replacement(ctx, "process_response", response)
-        elif (
-            plan.after
-            or ctx._after_request_functions
-            or ctx._session_if_open is not None
-            or (b"cookie" in ctx._request._raw and _concerns_session(ctx))
-        ):
+        elif plan.after or ctx._after_request_functions or (
+            ctx._session_if_open is not None or b"cookie" in ctx._request._raw
+        ):  # fmt: skip
             response = await process_response(ctx, response)
         if plan.finished.receivers:
             await _send(ctx, plan.finished, response=response)

@@ -156,8 +156,9 @@ class Request(_WerkzeugRequest):
     @lazy
     def _raw(self) -> dict[bytes, bytes]:
         """The header fields by their names in lower case, as ASGI has them; for looking into."""
-        pairs = ((k.lower(), v) for k, v in self.headers)
-        return {k.encode("latin-1", "replace"): v.encode("latin-1", "replace") for k, v in pairs}
+        from .environ import headers_of
+
+        return dict(headers_of(self.environ))
 
     @lazy
     def scheme(self) -> str:

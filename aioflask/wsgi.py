@@ -18,10 +18,9 @@ from werkzeug import exceptions
 from . import concurrency, walk
 from .asgiapp import NO_WEBSOCKETS, ASGIApp, asks_for_websocket
 from .asgibody import ASGIBody
-from .environ import scope_from_environ
+from .environ import decoded, scope_from_environ
 from .headers import UnsendableResponse, encoded
 from .mounts import Mount
-from .plan import plan_for
 from .responses import as_ours, make_response
 from .streams import as_bytes
 from .wsgiapp import WSGIApp
@@ -131,14 +130,17 @@ async def _walk(ctx: AppContext) -> Mount | None:
     token = ctx._activate()
     ctx._tokens = [token]
     try:
-        walk.match_by_map(ctx)
-        if ctx.app._mounts and (mount := ctx.app._mounts[0].find(ctx)) is not None:
-            return mount
         request = ctx.request
+        path = request.environ.get("PATH_INFO", "")
+        # Only the map knows what becomes of a path that is empty.
+        below = request.environ.get("SCRIPT_NAME") or not path
+        scope = {"headers": request._raw, "root_path": below, "path": decoded(path)}
+        plan = walk.match(ctx, scope)
+        if isinstance(plan, Mount):
+            return plan
         # A rule that matches may serve it: Flask-Sock does, on a server that lends its socket.
         if request.routing_exception is not None and asks_for_websocket(request.environ):
             request.routing_exception = exceptions.NotImplemented(NO_WEBSOCKETS)
-        ctx.plan = plan_for(ctx.app, ctx.request)
         await walk.respond(ctx)
         return None
     finally:
