@@ -15,6 +15,7 @@ from __future__ import annotations
 import sys
 import typing as t
 
+from . import late as late  # isort: skip
 from . import json
 from .app import Flask
 from .blueprints import Blueprint

@@ -146,7 +146,7 @@ class Flask(Scaffold):
         # The view must not hold the application: a cycle would keep a dropped one alive.
         self_ref = weakref.ref(self)
 
-        def static(filename: str) -> Response:
+        def static(filename):  # type: ignore[no-untyped-def] # Nothing for `typed` to look at.
             return t.cast(Flask, self_ref()).send_static_file(filename)
 
         rule = f"{self.static_url_path}/<path:filename>"

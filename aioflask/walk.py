@@ -21,20 +21,8 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.routing import RoutingException
 from werkzeug.wrappers import Request as BaseRequest
 
-from .concurrency import (
-    Crossing,
-    InContext,
-    Job,
-    PoolFull,
-    _raising,
-    hop,
-    iscoroutinefunction,
-    needs_thread,
-    on_loop,
-    pool_of,
-    step_in,
-    worker_for,
-)
+from . import concurrency
+from .concurrency import hop, iscoroutinefunction, needs_thread, on_loop
 from .globals import _cv_app, _request_context
 from .headers import UnsendableResponse
 from .helpers import ContextStream
@@ -76,8 +64,8 @@ async def call(ctx: AppContext, func: Func, /, *args: t.Any) -> t.Any:
 async def _await_on_loop(ctx: AppContext, func: Func, *args: t.Any) -> t.Any:
     if not on_loop():
         if ctx._handling is not None:
-            return await Crossing(_raising_async, ctx._handling, func, *args)
-        return await Crossing(func, *args)
+            return await concurrency.Crossing(_raising_async, ctx._handling, func, *args)
+        return await concurrency.Crossing(func, *args)
     if ctx._inline:
         name = getattr(func, "__name__", repr(func))
         raise RuntimeError(
@@ -121,7 +109,7 @@ async def _handle(
         return await _await_on_loop(ctx, partial(_raising_async, raised, handler), error)
     if not needs_thread(handler):
         return handler(error)
-    return await call(ctx, partial(_raising, raised, handler), error)
+    return await call(ctx, partial(concurrency._raising, raised, handler), error)
 
 
 # --- before the dispatch --------------------------------------------------------------------------
@@ -133,7 +121,7 @@ def match(ctx: AppContext, scope: t.Any, kind: type[Plan] = Plan) -> Plan:
     found = None
     trusted = app.config["TRUSTED_HOSTS"]
     if (
-        request._raw.get(b"host") in (_valid_hosts if trusted is None else _let_in(app, trusted))
+        request._raw.get(b"host") in (_let_in(app, trusted) if trusted else _valid_hosts)
         and len(request._raw) == len(scope["headers"])  # No second Host, and nothing else twice.
         and app._matches_by_path
         and not scope.get("root_path")
@@ -332,7 +320,7 @@ async def dispatch_request(ctx: AppContext) -> t.Any:
     request._body.for_view = True
     if plan.view_is_async:
         read_for_loop()
-        return await Crossing(partial(view, **args))
+        return await concurrency.Crossing(partial(view, **args))
     if plan.view_needs_thread:
         if plan.on_thread or not on_loop():
             return view(**args)
@@ -694,36 +682,38 @@ async def cross(ctx: AppContext, is_watched: bool = False) -> Response:
     if ctx.plan.on_thread:
         coro = respond(ctx)
         try:
-            worker = worker_for(ctx.app)
-            job = Job(worker.home, partial(step_in, context, coro))
+            worker = concurrency.worker_for(ctx.app)
+            job = concurrency.Job(worker.home, partial(concurrency.step_in, context, coro))
             worker.submit(job)
             return await job.outcome()  # type: ignore[no-any-return]
         except BaseException as error:
             if inspect.getcoroutinestate(coro) != inspect.CORO_CREATED:
                 raise
             coro.close()  # It was refused, or cancelled before a thread took it.
-            if isinstance(error, PoolFull):
+            if isinstance(error, concurrency.PoolFull):
                 return await _refuse(ctx, error)
             raise
     try:
-        ctx._lane = pool_of(ctx.app).lane()
-    except PoolFull as error:
+        ctx._lane = concurrency.pool_of(ctx.app).lane()
+    except concurrency.PoolFull as error:
         return await _refuse(ctx, error)
     ctx._own_context = True
     try:
-        return t.cast("Response", await InContext(context, respond, ctx))
+        return t.cast("Response", await concurrency.InContext(context, respond, ctx))
     finally:
         ctx._own_context = False
 
 
-async def answer_instead(ctx: AppContext, error: PoolFull | UnsendableResponse) -> Response:
+async def answer_instead(
+    ctx: AppContext, error: concurrency.PoolFull | UnsendableResponse
+) -> Response:
     """Answer in place of a stream that found no thread, or of what HTTP cannot carry.
 
     Nothing of it was sent yet; its request is torn down already.
     """
     token = ctx._activate()
     try:
-        if isinstance(error, PoolFull):
+        if isinstance(error, concurrency.PoolFull):
             return await _refuse(ctx, error)
         await report_exception(ctx, error)
         return as_ours(ctx, make_response(ctx, exceptions.InternalServerError()))
@@ -731,7 +721,7 @@ async def answer_instead(ctx: AppContext, error: PoolFull | UnsendableResponse) 
         ctx._deactivate(token)
 
 
-async def _refuse(ctx: AppContext, error: PoolFull) -> Response:
+async def _refuse(ctx: AppContext, error: concurrency.PoolFull) -> Response:
     """Answer 503 on the loop, since no thread is free to do more."""
     ctx.app.logger.warning(
         "All %d worker threads are busy and %d requests wait for one: %r was answered with 503."
@@ -742,5 +732,5 @@ async def _refuse(ctx: AppContext, error: PoolFull) -> Response:
     )
     try:
         return as_ours(ctx, make_response(ctx, await handle_http_exception(ctx, error)))
-    except PoolFull:
+    except concurrency.PoolFull:
         return as_ours(ctx, make_response(ctx, error))

@@ -21,19 +21,9 @@ from werkzeug.sansio.http import parse_cookie
 from werkzeug.wrappers import Request as _WerkzeugRequest
 from werkzeug.wrappers import Response as _WerkzeugResponse
 
+from . import body as bodies
 from . import headers as fields
 from . import json
-from .body import (
-    IN_MEMORY,
-    ArrivingBody,
-    Body,
-    EnvironBody,
-    Limit,
-    check_pairs,
-    multidict,
-    open_for_plain_code,
-    parse_pairs,
-)
 from .concurrency import hop, on_loop
 from .globals import _cv_app, current_app
 from .lazy import lazy
@@ -68,7 +58,7 @@ class State(types.SimpleNamespace):
 
 _URLENCODED = "application/x-www-form-urlencoded"
 _SAYS_WHETHER_IT_HAS_A_BODY = frozenset({"1.0", "1.1"})
-_NO_BODY = Body(None, None, b"0")
+_NO_BODY = bodies.Body(None, None, b"0")
 
 
 class Request(_WerkzeugRequest):
@@ -137,7 +127,7 @@ class Request(_WerkzeugRequest):
             or b"transfer-encoding" in raw
             or (scope.get("http_version", "1.1") not in _SAYS_WHETHER_IT_HAS_A_BODY)
         ):
-            self._body = Body(self, receive, raw.get(b"content-length"))
+            self._body = bodies.Body(self, receive, raw.get(b"content-length"))
         else:
             self._body = _NO_BODY
         return self
@@ -150,8 +140,8 @@ class Request(_WerkzeugRequest):
         return t.cast(str, self._scope["method"]).upper()
 
     @lazy
-    def _body(self) -> Body:
-        return EnvironBody(self)
+    def _body(self) -> bodies.Body:
+        return bodies.EnvironBody(self)
 
     @lazy
     def _raw(self) -> dict[bytes, bytes]:
@@ -224,8 +214,8 @@ class Request(_WerkzeugRequest):
     @lazy
     def args(self) -> MultiDict[str, str]:
         """What the query string says; see `parse_pairs` for invalid input."""
-        pairs = parse_pairs(self.query_string.decode("utf-8", "replace"))
-        return multidict(self.parameter_storage_class, pairs)  # type: ignore[no-any-return]
+        pairs = bodies.parse_pairs(self.query_string.decode("utf-8", "replace"))
+        return bodies.multidict(self.parameter_storage_class, pairs)  # type: ignore[no-any-return]
 
     @lazy
     def cookies(self) -> ImmutableMultiDict[str, str]:
@@ -235,7 +225,7 @@ class Request(_WerkzeugRequest):
         else:
             text = ";".join(self.headers.getlist("Cookie"))
         pairs: t.Any = parse_cookie(text, cls=list)  # type: ignore[arg-type]
-        return multidict(self.dict_storage_class, pairs)  # type: ignore[no-any-return]
+        return bodies.multidict(self.dict_storage_class, pairs)  # type: ignore[no-any-return]
 
     shallow = False
 
@@ -253,10 +243,10 @@ class Request(_WerkzeugRequest):
 
     # --- limits
 
-    max_content_length = Limit("Bytes that the body may have, then 413.")
-    max_form_memory_size = Limit("Bytes that a field of a multipart form may have.")
-    max_form_parts = Limit("Parts that a multipart body may have.")  # type: ignore[assignment]
-    max_body_memory = Limit("Bytes of a body that may be held in memory.")
+    max_content_length = bodies.Limit("Bytes that the body may have, then 413.")
+    max_form_memory_size = bodies.Limit("Bytes that a field of a multipart form may have.")
+    max_form_parts = bodies.Limit("Parts that a multipart body may have.")  # type: ignore[assignment]
+    max_body_memory = bodies.Limit("Bytes of a body that may be held in memory.")
 
     # --- routing
 
@@ -324,7 +314,7 @@ class Request(_WerkzeugRequest):
         :raises RuntimeError: on the event loop's thread before the body was loaded.
         """
         if self.is_streamed and on_loop():
-            return ArrivingBody(self._body)
+            return bodies.ArrivingBody(self._body)
         if self.shallow or self._reads_through_another():
             return _WerkzeugRequest.stream.fget(self)  # type: ignore[attr-defined]
         return self._file
@@ -350,7 +340,7 @@ class Request(_WerkzeugRequest):
             )
         if body.complete and not body.unread:
             return io.BytesIO()
-        return open_for_plain_code(body)
+        return bodies.open_for_plain_code(body)
 
     @property
     def want_form_data_parsed(self) -> bool:
@@ -377,10 +367,10 @@ class Request(_WerkzeugRequest):
             body.check_size()
             pieces: list[bytes] = []
             size = body.length or 0
-            while size <= IN_MEMORY and (piece := await body.read_piece()):
+            while size <= bodies.IN_MEMORY and (piece := await body.read_piece()):
                 pieces.append(piece)
                 size = max(size, body.received)
-            if size <= IN_MEMORY:
+            if size <= bodies.IN_MEMORY:
                 body.loaded = b"".join(pieces)
             else:
                 from .multipart import parse_arriving
@@ -454,15 +444,17 @@ class Request(_WerkzeugRequest):
     def _take_form(self, kind: str, data: bytes) -> None:
         storage, own = self.parameter_storage_class, self.__dict__
         if kind == _URLENCODED:
-            check_pairs(self, data)
-            form, files = parse_pairs(data.decode("utf-8", "replace")), []
+            bodies.check_pairs(self, data)
+            form, files = bodies.parse_pairs(data.decode("utf-8", "replace")), []
         else:
             from .multipart import parse_loaded
 
             parser = self._arrived or parse_loaded(self, data)
             form, files = parser.form, parser.files
         own.update(
-            form=multidict(storage, form), files=multidict(storage, files), stream=io.BytesIO()
+            form=bodies.multidict(storage, form),
+            files=bodies.multidict(storage, files),
+            stream=io.BytesIO(),
         )
 
     def close(self) -> None:

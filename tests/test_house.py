@@ -30,15 +30,14 @@ EXCEPTIONS: dict[str, dict[str, str]] = tomllib.loads((DATA / "house.toml").read
 # Imports point down, and within a floor only to what stands earlier in its line. The package
 # itself, which re-exports the application's names, stands between them and the doors.
 FLOORS = [
-    "typing lazy globals signals wakeups concurrency config json.provider json json.tag",
+    "late typing lazy globals signals wakeups concurrency config json.provider json json.tag",
     "body headers wrappers routing",
     "urls ctx sessions helpers templating logging responses",
     "scaffold blueprints plan calls walk connections app",
     "views aside streams mounts multipart asgibody disconnects environ exchange wsgiapp asgiapp"
     " doors wsgi shutdown tasks lifespan websockets sse middleware debughelpers websocket_client"
     " sse_client async_client faults debug reloader serving finder cli testing typed"
-    " socketio_client socketio doctor"
-    " as_flask",
+    " socketio_client socketio doctor as_flask",
 ]
 CORE = {name for floor in FLOORS[:4] for name in floor.split()}
 LINE = [*" ".join(FLOORS[:4]).split(), "", *FLOORS[4].split(), "__main__"]

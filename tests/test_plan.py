@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import gc
 import threading
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -89,6 +92,51 @@ def test_a_hook_put_into_a_registry_by_hand_is_seen(
     assert text(app, "/child/") == "view"
     setattr(app, registry, {None: [paint(hook, colour)]})
     assert text(app) == expected
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda hooks, hook: hooks.__setitem__(None, [hook]),
+        lambda hooks, hook: hooks.update({None: [hook]}),
+        lambda hooks, hook: hooks.__ior__({None: [hook]}),
+        lambda hooks, hook: (hooks.clear(), hooks[None].append(hook)),
+        lambda hooks, hook: (hooks.pop(None), hooks.setdefault(None, []).append(hook)),
+        lambda hooks, hook: (hooks.popitem(), hooks[None].append(hook)),
+        lambda hooks, hook: (hooks.__delitem__(None), hooks.setdefault(None, [hook])),
+        lambda hooks, hook: hooks[None].insert(0, hook),
+    ],
+)
+def test_every_way_to_change_a_registry_is_seen(app: Flask, change: Any) -> None:
+    app.before_request_funcs[None] = [nonblocking(lambda: None)]
+    assert text(app) == "view"
+    change(app.before_request_funcs, nonblocking(lambda: "instead"))
+    assert text(app) == "instead"
+    app.before_request_funcs[None].clear()
+    app.view_functions["view"] = lambda: "another"
+    assert text(app) == "another"
+
+
+def test_copies_of_a_registry_are_the_copiers_own(app: Flask) -> None:
+    text(app)
+    plans = app._plans
+    hooks = app.before_request_funcs
+    for copied in (hooks.copy(), copy.copy(hooks), copy.deepcopy(hooks), hooks | {}):
+        copied["x"].append(see)
+        assert "x" not in hooks and app._plans is plans
+
+
+def test_a_registry_keeps_no_dropped_application_alive() -> None:
+    app = Flask(__name__)
+    hooks, gone = app.before_request_funcs, weakref.ref(app)
+    gc.collect()
+    gc.disable()
+    try:
+        del app
+        assert gone() is None
+    finally:
+        gc.enable()
+    hooks["x"] = []
 
 
 @pytest.mark.parametrize("colour", COLOURS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import Any
 
@@ -86,6 +87,52 @@ def is_missing(url_map: Map, path: str) -> bool:
             pass
         return False
     return True
+
+
+# -- rules, parsed once for all ----------------------------------------------------------------
+
+RULES = (
+    "/ // /a /a/ /a/b /<x> /<int:x> /<int:x>/ /a/<x>/b/<float:y> /a-<x> /<x>.html /<x>-<int:y>"
+    " /<path:x> /<path:x>/ /a/<path:x>/b /<any(a,b):x>/c /<string(length=2):x> /<lower:x>/<dated:y>"
+    " /<named:x>/a /%C3%A9/<x> /a>b/<x> /<int(fixed_digits=2):x>/<x1> /<uuid:x>/y"
+).split()
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("options", [{}, {"defaults": {"z": 1}}, {"subdomain": "<z>"}])
+def test_a_rule_is_parsed_as_werkzeugs(rule: str, options: dict[str, Any]) -> None:
+    made: list[Any] = []
+    for kind in (Rule, LazyRule):
+        each: Any = kind(rule, endpoint="x", **options)
+        Map([each], converters={"lower": Lower, "dated": Dated, "named": Named})
+        made.append(each)
+    theirs, ours = made
+    assert ours._parts == theirs._parts
+    assert ours._trace == theirs._trace and ours.arguments == theirs.arguments
+    assert [*map(type, ours._converters.values())] == [*map(type, theirs._converters.values())]
+    assert ours.build_compare_key() == theirs.build_compare_key()
+
+
+@pytest.mark.parametrize("rule", ["/<nothing:x>", "/<x", "/<int:>", "/<1x>", "/a/<x>/<x"])
+def test_a_rule_that_is_none_is_refused_as_by_werkzeug(rule: str) -> None:
+    said = []
+    for kind in (Rule, LazyRule):
+        with pytest.raises((LookupError, ValueError)) as raised:
+            Map([kind(rule, endpoint="x")])
+        said.append((raised.type, str(raised.value)))
+    assert said[0] == said[1]
+
+
+def test_routes_are_compiled_when_a_server_starts() -> None:
+    app = Flask(__name__)
+    app.add_url_rule("/<int:id>", "view", lambda id: str(id))
+    app.url_map._router = None  # type: ignore[attr-defined]
+
+    async def start() -> None:
+        async with app.async_client():
+            assert app.url_map._router is not None  # type: ignore[attr-defined]
+
+    asyncio.run(start())
 
 
 # -- random rules and paths --------------------------------------------------------------------

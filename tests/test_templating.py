@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import traceback
 import typing as t
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from jinja2 import DictLoader, TemplateNotFound
+from jinja2 import DictLoader, Template, TemplateNotFound
 
 import aioflask
 from aioflask.templating import DispatchingJinjaLoader, Environment
@@ -169,6 +170,34 @@ def test_macros_and_variables_are_attributes(app: aioflask.Flask) -> None:
         assert aioflask.get_template_attribute("macro.html", "answer") == 42
         with pytest.raises(AttributeError):
             aioflask.get_template_attribute("macro.html", "missing")
+
+
+def test_what_is_given_wins_over_a_templates_globals_and_these_over_the_environments(
+    app: aioflask.Flask,
+) -> None:
+    app.jinja_env.globals.update(a="env", b="env", c="env")
+    with app.app_context():
+        template = app.jinja_env.from_string("{{ a }} {{ b }} {{ c }}", {"b": "own", "c": "own"})
+        assert aioflask.render_template(template, c="given") == "env own given"
+        app.jinja_env.globals["a"] = "changed"
+        assert aioflask.render_template(template) == "changed own own"
+
+
+def test_a_template_of_another_class_is_rendered_its_way(app: aioflask.Flask) -> None:
+    class Loud(Template):
+        def render(self, *args: t.Any, **kwargs: t.Any) -> str:
+            return super().render(*args, **kwargs).upper()
+
+    app.jinja_env.template_class = Loud
+    with app.app_context():
+        assert aioflask.render_template_string("a {{ b }}", b="c") == "A C"
+
+
+def test_the_traceback_of_a_template_shows_its_line(app: aioflask.Flask) -> None:
+    with app.app_context(), pytest.raises(ZeroDivisionError) as raised:
+        aioflask.render_template_string("one\ntwo {{ 1 / 0 }}")
+    last = traceback.extract_tb(raised.value.__traceback__)[-1]
+    assert (last.filename, last.lineno) == ("<template>", 2)
 
 
 def test_rendering_without_an_application_says_so() -> None:

@@ -290,6 +290,27 @@ def test_trusted_hosts(flow: Flow, host: str, status: int) -> None:
     assert flow.get(base_url=f"http://{host}/").status == status
 
 
+@few_doors
+def test_trusted_hosts_that_change_between_requests_are_asked_anew(flow: Flow) -> None:
+    hosts = ["a.org", ".b.org"]
+    flow.app.config["TRUSTED_HOSTS"] = hosts
+    flow.route("/")(lambda: f"{request.host} {request.trusted_hosts}")
+
+    def statuses() -> list[int]:
+        urls = [f"http://{host}/" for host in ("a.org", "x.b.org", "c.org")]
+        return [flow.get(base_url=url).status for url in (*urls, *urls)]
+
+    assert statuses() == [200, 200, 400] * 2
+    assert flow.get(base_url="http://a.org/").text == "a.org ['a.org', '.b.org']"
+    hosts[0] = "c.org"
+    assert statuses() == [400, 200, 200] * 2
+    flow.app.config["TRUSTED_HOSTS"] = ("a.org",)
+    assert statuses() == [200, 400, 400] * 2
+    for nothing in ([], None):  # As in Flask, an empty list is none.
+        flow.app.config["TRUSTED_HOSTS"] = nothing
+        assert statuses() == [200, 200, 200] * 2
+
+
 # --- blueprints, prefixes, rules added otherwise -----------------------------------------------
 
 
