@@ -435,7 +435,7 @@ class Request(_WerkzeugRequest):
             super()._load_form_data()
         if self.files:
             self._leaves_something = True
-        elif kind != "multipart/form-data" and current_app and current_app.debug:
+        elif kind != "multipart/form-data" and (ctx := _cv_app.get(None)) and ctx.app.debug:
             # A missing file says that the form's enctype is wrong.
             from .debughelpers import attach_enctype_error_multidict
 
@@ -479,6 +479,12 @@ class Request(_WerkzeugRequest):
             return cached[silent]
         if not (force or self._raw.get(b"content-type") == b"application/json" or self.is_json):
             return None if silent else self.on_json_loading_failed(None)
+        own, data = self.__dict__, self._body.loaded
+        if cache and data is not None and _READS.isdisjoint(own) and not self.shallow:
+            # PERF: what is here already takes no file, from which Werkzeug would read it.
+            self._body.check_size()
+            own["stream"] = own["_file"] = io.BytesIO()
+            own["_cached_data"] = data
         try:
             value = _load_json(self.get_data(cache=cache))
         except ValueError as error:
@@ -504,15 +510,16 @@ class Request(_WerkzeugRequest):
             raise BadRequest() from ebr
 
 
+_READS = frozenset({"_cached_data", "_file", "environ", "stream"})
 _no_json: tuple[t.Any, t.Any] = (Ellipsis, Ellipsis)
 
 
 def _load_json(data: bytes) -> t.Any:
-    if current_app:
-        provider = current_app.json
-        load = getattr(provider, "load_body", provider.loads)
-        return load(data)
-    return json.loads(data)
+    ctx = _cv_app.get(None)
+    if ctx is None:
+        return json.loads(data)
+    provider = ctx.app.json
+    return getattr(provider, "load_body", provider.loads)(data)
 
 
 # --- the response ---------------------------------------------------------------------------------

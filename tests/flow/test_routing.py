@@ -306,6 +306,7 @@ def test_trusted_hosts_that_change_between_requests_are_asked_anew(flow: Flow) -
     assert statuses() == [400, 200, 200] * 2
     flow.app.config["TRUSTED_HOSTS"] = ("a.org",)
     assert statuses() == [200, 400, 400] * 2
+    nothing: Any
     for nothing in ([], None):  # As in Flask, an empty list is none.
         flow.app.config["TRUSTED_HOSTS"] = nothing
         assert statuses() == [200, 200, 200] * 2
