@@ -49,7 +49,8 @@ class Limit:
         self.__doc__ = doc
 
     def __set_name__(self, owner: type, name: str) -> None:
-        self.name, self.setting = name, name.upper()
+        self.name: str = name
+        self.setting: str = name.upper()
 
     def __get__(self, request: t.Any, owner: type) -> int | None:
         if request is None:

@@ -108,11 +108,7 @@ class PartsDecoder:
         try:
             self._decoder.receive_data(data)
             while not isinstance(event := self._next_event(), (sansio.NeedData, sansio.Epilogue)):
-                yield (
-                    self._checked(event)
-                    if isinstance(event, (sansio.Field, sansio.File))
-                    else event
-                )
+                yield self._checked(event) if isinstance(event, _HEADS) else event
         except ValueError as error:
             raise BadRequest("The multipart body is malformed.") from error
         if self._decoder.state in _BETWEEN and len(self._decoder.buffer) > HEAD_SIZE:
@@ -143,6 +139,7 @@ class PartsDecoder:
 
 
 # Where the decoder keeps what has come until it finds what it looks for.
+_HEADS = (sansio.Field, sansio.File)
 _BETWEEN = (sansio.State.PREAMBLE, sansio.State.PART)
 _LARGE_HEAD = "What stands before the data of a part of the multipart body is too large."
 _EXTENDED_NAME = re.compile(r";\s*name\*[^=;]*=[^;]*", re.IGNORECASE)

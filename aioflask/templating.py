@@ -167,8 +167,7 @@ def _text(template: Template, context: dict[str, t.Any]) -> str:
     names.update(context)
     environment = template.environment
     try:
-        found = template.root_render_func(template.new_context(names, shared=True))
-        return environment.concat(found)
+        return environment.concat(template.root_render_func(template.new_context(names, True)))
     except Exception:
         environment.handle_exception()
 

@@ -22,7 +22,7 @@ from werkzeug.routing import RoutingException
 from werkzeug.wrappers import Request as BaseRequest
 
 from . import concurrency
-from .concurrency import hop, iscoroutinefunction, needs_thread, on_loop
+from .concurrency import PoolFull, hop, iscoroutinefunction, needs_thread, on_loop
 from .globals import _cv_app, _request_context
 from .headers import UnsendableResponse
 from .helpers import ContextStream
@@ -690,12 +690,12 @@ async def cross(ctx: AppContext, is_watched: bool = False) -> Response:
             if inspect.getcoroutinestate(coro) != inspect.CORO_CREATED:
                 raise
             coro.close()  # It was refused, or cancelled before a thread took it.
-            if isinstance(error, concurrency.PoolFull):
+            if isinstance(error, PoolFull):
                 return await _refuse(ctx, error)
             raise
     try:
         ctx._lane = concurrency.pool_of(ctx.app).lane()
-    except concurrency.PoolFull as error:
+    except PoolFull as error:
         return await _refuse(ctx, error)
     ctx._own_context = True
     try:
@@ -704,16 +704,14 @@ async def cross(ctx: AppContext, is_watched: bool = False) -> Response:
         ctx._own_context = False
 
 
-async def answer_instead(
-    ctx: AppContext, error: concurrency.PoolFull | UnsendableResponse
-) -> Response:
+async def answer_instead(ctx: AppContext, error: PoolFull | UnsendableResponse) -> Response:
     """Answer in place of a stream that found no thread, or of what HTTP cannot carry.
 
     Nothing of it was sent yet; its request is torn down already.
     """
     token = ctx._activate()
     try:
-        if isinstance(error, concurrency.PoolFull):
+        if isinstance(error, PoolFull):
             return await _refuse(ctx, error)
         await report_exception(ctx, error)
         return as_ours(ctx, make_response(ctx, exceptions.InternalServerError()))
@@ -721,7 +719,7 @@ async def answer_instead(
         ctx._deactivate(token)
 
 
-async def _refuse(ctx: AppContext, error: concurrency.PoolFull) -> Response:
+async def _refuse(ctx: AppContext, error: PoolFull) -> Response:
     """Answer 503 on the loop, since no thread is free to do more."""
     ctx.app.logger.warning(
         "All %d worker threads are busy and %d requests wait for one: %r was answered with 503."
@@ -732,5 +730,5 @@ async def _refuse(ctx: AppContext, error: concurrency.PoolFull) -> Response:
     )
     try:
         return as_ours(ctx, make_response(ctx, await handle_http_exception(ctx, error)))
-    except concurrency.PoolFull:
+    except PoolFull:
         return as_ours(ctx, make_response(ctx, error))

@@ -16,7 +16,7 @@ from werkzeug.exceptions import Forbidden, HTTPException
 
 from . import concurrency, walk
 from .aside import Aside
-from .concurrency import on_loop
+from .concurrency import Crossing, _wait_for, on_loop
 from .ctx import AppContext, copy_current_request_context
 from .globals import _active_websocket, _cv_app
 from .headers import encoded
@@ -169,7 +169,7 @@ class WebSocket(Request):
         """
         if _get_running_loop() is not None or on_loop():
             return self._receive_message()
-        return concurrency._wait_for(concurrency.Crossing(self._receive_message))
+        return _wait_for(Crossing(self._receive_message))
 
     def send(self, message: str | bytes) -> t.Any:
         """Send a ``str`` or ``bytes``; accepts first if that was not done yet.
@@ -179,7 +179,7 @@ class WebSocket(Request):
         """
         if _get_running_loop() is not None or on_loop():
             return self._send_message(message)
-        return concurrency._wait_for(concurrency.Crossing(self._send_message, message))
+        return _wait_for(Crossing(self._send_message, message))
 
     def receive_json(self) -> t.Any:
         """The next message as JSON; `BadMessage` if it is none."""
@@ -265,9 +265,7 @@ class WebSocket(Request):
     # --- within
 
     def _await(self, func: t.Callable[..., t.Any], *args: t.Any) -> t.Any:
-        return (
-            func(*args) if on_loop() else concurrency._wait_for(concurrency.Crossing(func, *args))
-        )
+        return func(*args) if on_loop() else _wait_for(Crossing(func, *args))
 
     async def _receive_message(self) -> str | bytes:
         if self._state != _OPEN:

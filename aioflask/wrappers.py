@@ -243,10 +243,12 @@ class Request(_WerkzeugRequest):
 
     # --- limits
 
-    max_content_length = bodies.Limit("Bytes that the body may have, then 413.")
-    max_form_memory_size = bodies.Limit("Bytes that a field of a multipart form may have.")
-    max_form_parts = bodies.Limit("Parts that a multipart body may have.")  # type: ignore[assignment]
-    max_body_memory = bodies.Limit("Bytes of a body that may be held in memory.")
+    max_content_length: bodies.Limit = bodies.Limit("Bytes that the body may have, then 413.")
+    max_form_memory_size: bodies.Limit = bodies.Limit(
+        "Bytes that a field of a multipart form may have."
+    )
+    max_form_parts: bodies.Limit = bodies.Limit("Parts that a multipart body may have.")  # type: ignore[assignment]
+    max_body_memory: bodies.Limit = bodies.Limit("Bytes of a body that may be held in memory.")
 
     # --- routing
 
@@ -451,11 +453,8 @@ class Request(_WerkzeugRequest):
 
             parser = self._arrived or parse_loaded(self, data)
             form, files = parser.form, parser.files
-        own.update(
-            form=bodies.multidict(storage, form),
-            files=bodies.multidict(storage, files),
-            stream=io.BytesIO(),
-        )
+        own["form"], own["files"] = (bodies.multidict(storage, each) for each in (form, files))
+        own["stream"] = io.BytesIO()
 
     def close(self) -> None:
         """Close the uploaded files."""
