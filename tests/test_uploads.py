@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import Any
 
 import anyio
@@ -148,7 +149,8 @@ async def test_the_limit_counts_what_comes(app: Flask) -> None:
     async with app.async_client() as client:
         assert (await client.post("/", content=chunked(b"x" * 1000, 100))).text == "all"
         assert got == 1000
-        assert (await client.post("/", content=chunked(b"x" * 1001, 100))).status_code == 413
+        async with aclosing(chunked(b"x" * 1001, 100)) as body:
+            assert (await client.post("/", content=body)).status_code == 413
         assert got == 2000
         assert (await client.post("/", content=b"x" * 1001)).status_code == 413
         assert got == 2000
