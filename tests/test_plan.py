@@ -117,6 +117,15 @@ def test_every_way_to_change_a_registry_is_seen(app: Flask, change: Any) -> None
     assert text(app) == "another"
 
 
+def test_a_registry_that_is_assigned_is_copied(app: Flask) -> None:
+    mine: dict[str | None, list[Any]] = {None: []}
+    app.before_request_funcs = mine
+    mine[None] = [nonblocking(lambda: "mine")]
+    assert text(app) == "view"
+    app.before_request_funcs[None] = [nonblocking(lambda: "the app's")]
+    assert text(app) == "the app's"
+
+
 def test_copies_of_a_registry_are_the_copiers_own(app: Flask) -> None:
     text(app)
     plans = app._plans

@@ -214,7 +214,8 @@ def _dump_fast(obj: t.Any) -> bytes | None:
         or b"\x7f" in out  # the standard library escapes DEL, too
         or b"0.0000" in out  # 0.00001 is 1e-05 in Python
         or (b"0e" in out.translate(_DIGITS_AND_E) and _EXPONENT.search(out))  # 1e-6 is 1e-06
-        or (b"null" in out and _may_hold_nan(obj))
+        # What reads back as it was, in C, holds none of either.
+        or (b"null" in out and orjson.loads(out) != obj and _may_hold_nan(obj))
     ):
         return None
     return out
