@@ -6,7 +6,6 @@ time that an application takes to start. It is run when somebody asks the packag
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 import sys
 import types

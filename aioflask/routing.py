@@ -146,8 +146,8 @@ def _misses(node: _Node, parts: list[str], at: int) -> bool:
 def _convert(found: Found, values: list[str]) -> Match | None:
     converted: dict[str, t.Any] = {}
     try:
-        for (name, convert), value in zip(found[1], values, strict=True):
-            converted[name] = value if convert is None else convert(value)
+        for i, (name, convert) in enumerate(found[1]):
+            converted[name] = values[i] if convert is None else convert(values[i])
         return found[0], converted
     except Exception:  # The map, which is asked next, raises it where it is answered.
         return None

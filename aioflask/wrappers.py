@@ -120,6 +120,7 @@ class Request(_WerkzeugRequest):
         # PERF: one pass in C answers every question about a header that the walk has.
         raw = self._raw = dict(scope["headers"])
         self._receive = receive
+        self.query_string = scope.get("query_string", b"")
         if "aioflask.environ" in scope:  # A test client's, which may want to keep the context.
             self._leaves_something = True
         if (
