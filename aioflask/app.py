@@ -184,7 +184,8 @@ class Flask(Scaffold):
         calls.look(self)
 
     def _check_setup_finished(self, f_name: str) -> None:
-        if plan.replaced_methods(self, ("__call__", *plan.DOORS)):
+        doors = ("__call__", *plan.DOORS)
+        if self._wraps_wsgi or self._wraps_asgi or plan.replaced_methods(self, doors):
             calls.look(self)
         if self._got_first_request:
             raise AssertionError(

@@ -139,19 +139,20 @@ class Body:
 
         :raises BodyTooLarge: beyond ``MAX_BODY_MEMORY``, or ``request.max_content_length``.
         """
+        if self.complete:
+            return await self.read_piece()
         limit = self.request.max_body_memory
-        if not self.complete:
-            self.check_size()
-            self.check_announced(limit, "MAX_BODY_MEMORY")
+        self.check_size()
+        self.check_announced(limit, "MAX_BODY_MEMORY")
         pieces: list[bytes] = []
         size = 0
         while piece := await self.read_piece():
             pieces.append(piece)
             size += len(piece)
-            if limit is not None and size > limit and not self.loaded:
+            if limit is not None and size > limit:
                 raise BodyTooLarge("MAX_BODY_MEMORY", limit)
-            if self.complete and not self.unread:
-                break
+            if self.complete:
+                break  # type: ignore[unreachable]
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def wait(self, read: t.Callable[..., t.Coroutine[t.Any, t.Any, T]], *args: t.Any) -> T:

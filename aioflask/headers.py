@@ -206,11 +206,10 @@ def content_type_of(mimetype: str) -> str:
     return found
 
 
-KnownField = tuple[tuple[str, str], tuple[bytes, bytes]]
-known_fields: dict[str | int, KnownField] = {}
+known_fields: dict[str | int, tuple[tuple[str, str], tuple[bytes, bytes]]] = {}
 
 
-def known_field(of: str | int) -> KnownField:
+def known_field(of: str | int) -> tuple[tuple[str, str], tuple[bytes, bytes]]:
     """The field of a content type, or of a length in bytes: as one reads it, as ASGI wants it.
 
     Look into `known_fields` first.

@@ -474,7 +474,7 @@ class Request(_WerkzeugRequest):
         """
         if self.json_module is not json:
             return super().get_json(force=force, silent=silent, cache=cache)
-        cached: tuple[t.Any, t.Any] = self.__dict__.get("_json", _no_json)
+        cached: tuple[t.Any, t.Any] = self.__dict__.get("_json", _nothing)
         if cache and cached[silent] is not Ellipsis:
             return cached[silent]
         if not (force or self._raw.get(b"content-type") == b"application/json" or self.is_json):
@@ -511,7 +511,7 @@ class Request(_WerkzeugRequest):
 
 
 _READS = frozenset({"_cached_data", "_file", "environ", "stream"})
-_no_json: tuple[t.Any, t.Any] = (Ellipsis, Ellipsis)
+_nothing: tuple[t.Any, t.Any] = (Ellipsis, Ellipsis)
 
 
 def _load_json(data: bytes) -> t.Any:
@@ -525,7 +525,6 @@ def _load_json(data: bytes) -> t.Any:
 # --- the response ---------------------------------------------------------------------------------
 
 
-_none = (None, None)
 _BODILESS = frozenset({204, 304})
 _CHANGED_ON_THE_WAY = frozenset({b"location", b"content-location"})
 
@@ -676,8 +675,8 @@ class Response(_WerkzeugResponse):
         if code in _BODILESS:
             those, length = self.get_wsgi_headers({}), None
         pairs = []
-        typed: t.Any = fields.known_fields.get(self._type, _none)
-        sized: t.Any = _none if length is None else fields.known_fields.get(length, _none)
+        typed: t.Any = fields.known_fields.get(self._type, _nothing)
+        sized: t.Any = _nothing if length is None else fields.known_fields.get(length, _nothing)
         for field in those:
             # PERF: as they were made when somebody first looked.
             if field is typed[0]:
