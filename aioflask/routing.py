@@ -123,7 +123,9 @@ class Router:
 
     def misses(self, path: str) -> bool:
         """Whether no rule fits a path, for any method and with or without a slash at its end."""
-        return self._knows_all and "//" not in path and _misses(self.root, path.split("/"), 0)
+        # The map takes a path that begins with no slash, or with two, for one that begins with one.
+        is_usual = path[:1] == "/" and "//" not in path
+        return self._knows_all and is_usual and _misses(self.root, path.split("/"), 0)
 
 
 def _misses(node: _Node, parts: list[str], at: int) -> bool:
@@ -239,8 +241,7 @@ class LazyRule(Rule):
         return [self._part(i, *each) for i, each in enumerate(found)]
 
     def _part(self, i: int, text: str, converter: BaseConverter | None) -> RulePart:
-        if i:
-            self._trace.append((False, "/"))
+        self._trace += [(False, "/")] if i else []
         if text:
             self._trace.append((converter is not None, text))
         if converter is None:

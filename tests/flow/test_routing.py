@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from werkzeug.routing import BaseConverter, Rule, ValidationError
+from werkzeug.test import create_environ
 
 from aioflask import Blueprint, abort, jsonify, request, url_for
 from tests.flow.doors import Answer, Flow, few_doors
@@ -310,6 +311,17 @@ def test_trusted_hosts_that_change_between_requests_are_asked_anew(flow: Flow) -
     for nothing in ([], None):  # As in Flask, an empty list is none.
         flow.app.config["TRUSTED_HOSTS"] = nothing
         assert statuses() == [200, 200, 200] * 2
+
+
+@few_doors
+def test_a_path_without_its_first_slash_is_taken_for_one_with_it(flow: Flow) -> None:
+    """No server sends it, tests do: ``client.post("login")``."""
+    flow.route("/login", methods=["GET", "POST"])(lambda: request.path)
+    flow.route("/<int:n>", endpoint="number")(lambda n: str(n))
+    environ = create_environ("/")
+    for path, text in (("login", "/login"), ("7", "7")):
+        environ["PATH_INFO"] = path
+        assert flow.send(environ.copy(), []).text == text
 
 
 # --- blueprints, prefixes, rules added otherwise -----------------------------------------------
