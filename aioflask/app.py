@@ -146,11 +146,10 @@ class Flask(Scaffold):
         # The view must not hold the application: a cycle would keep a dropped one alive.
         self_ref = weakref.ref(self)
 
-        def static(filename):  # type: ignore[no-untyped-def] # Nothing for `typed` to look at.
-            return t.cast(Flask, self_ref()).send_static_file(filename)
-
-        rule = f"{self.static_url_path}/<path:filename>"
-        self.add_url_rule(rule, "static", static, host=static_host)
+        self.add_url_rule(
+            f"{self.static_url_path}/<path:filename>", "static", host=static_host,
+            view_func=lambda filename: t.cast(Flask, self_ref()).send_static_file(filename),
+        )  # fmt: skip
 
     def __setattr__(self, name: str, value: t.Any) -> None:
         if name in plan.REGISTRIES:

@@ -89,8 +89,8 @@ def _active_websocket() -> t.Any:
 
 
 # PERF: LocalProxy looks every attribute up in itself first, in vain, which raises an exception, and
-# then through a chain of descriptors. The most used operations are spelled out below, at a third of
-# the price; all others, and names that begin with an underscore, stay LocalProxy's.
+# then through a chain of descriptors. The most used operations are spelled out below, for less
+# than half the price; all others, and names that begin with an underscore, stay LocalProxy's.
 
 
 class _Proxy(LocalProxy[t.Any]):

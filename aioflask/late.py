@@ -1,7 +1,7 @@
 """Werkzeug's package without what it takes with it for no request: its server and test client.
 
-PERF: ``import werkzeug.routing`` runs ``werkzeug/__init__.py``, which imports both, a fifth of the
-time that an application takes to start. It is run when somebody asks the package itself for a name.
+PERF: ``import werkzeug.routing`` runs ``werkzeug/__init__.py``, which imports both. Here it is run
+when somebody asks the package itself for a name.
 """
 
 from __future__ import annotations

@@ -183,7 +183,7 @@ def match_by_map(ctx: AppContext) -> None:
             _valid_hosts.add(host)
         ctx.match_request()
         trusted = ctx.app.config["TRUSTED_HOSTS"]
-        if trusted and not isinstance(request.routing_exception, exceptions.SecurityError):
+        if host and trusted and not isinstance(request.routing_exception, exceptions.SecurityError):
             _let_in(ctx.app, trusted).add(host)
     except Exception as error:  # Also a converter's own.
         request.routing_exception = error
@@ -242,9 +242,10 @@ async def full_dispatch_request(ctx: AppContext) -> Response:
     ):  # fmt: skip
         # PERF: what `finalize_request` does with these, without asking what else they might be.
         make: t.Any = app.json.response if isinstance(rv, (dict, list)) else app.response_class
-        follows = plan.after or ctx._after_request_functions or b"cookie" in request._raw
         response = make(rv)
-        if follows or ctx._session_if_open is not None:
+        if plan.after or ctx._after_request_functions or (
+            ctx._session_if_open is not None or b"cookie" in request._raw
+        ):  # fmt: skip
             response = await process_response(ctx, response)
     elif "finalize_request" in replaced:
         response = await _replacement(ctx, "finalize_request", rv)
@@ -431,14 +432,10 @@ async def finalize_request(
 
 
 def _concerns_session(ctx: AppContext) -> bool:
-    """Whether there is a session to save: an open one, or one whose cookie may want a refresh."""
-    if ctx._session_if_open is not None:
-        return True
-    cookies = ctx._request._raw.get(b"cookie")
+    """Whether one of the cookies may be the session's, and want a refresh."""
     config = ctx.app.config
-    if cookies is None or not config["SESSION_REFRESH_EACH_REQUEST"]:
-        return False
-    return config["SESSION_COOKIE_NAME"].encode() in cookies
+    refreshes: bool = config["SESSION_REFRESH_EACH_REQUEST"]
+    return refreshes and config["SESSION_COOKIE_NAME"].encode() in ctx._request._raw[b"cookie"]
 
 
 async def process_response(ctx: AppContext, response: Response) -> Response:

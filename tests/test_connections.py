@@ -58,6 +58,17 @@ class Served:
         state: dict[str, Any] = self.server.until(lambda: self.get("/state"))[1]
         return state
 
+    def rest(self) -> None:
+        """Wait until its main thread has not run between two looks at its time on a processor."""
+        spent: list[str] = []
+
+        def check() -> bool:
+            file = Path(f"/proc/{self.server.process.pid}/schedstat")
+            spent.append(file.read_text().split()[0])
+            return spent[-1:] == spent[-2:-1]
+
+        self.server.until(check)
+
     def quiet(self) -> dict[str, Any]:
         """The state once it has stopped to change: connections close a moment after their end."""
         last: list[dict[str, Any]] = []
@@ -153,7 +164,7 @@ def test_a_server_that_is_told_to_end_does_with_streams_and_websockets_open(
     assert opened.wait(20)
     served.server.until(lambda: served.get("/state")[1]["open"] == sum(numbers.values()))
     # Trio raises Ctrl+C in the task that runs just now, and hypercorn drops all connections then.
-    time.sleep(0.5)
+    served.rest()
     start = time.monotonic()
     served.server.stop()
     seconds = time.monotonic() - start

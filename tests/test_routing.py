@@ -126,7 +126,6 @@ def test_a_rule_that_is_none_is_refused_as_by_werkzeug(rule: str) -> None:
 def test_routes_are_compiled_when_a_server_starts() -> None:
     app = Flask(__name__)
     app.add_url_rule("/<int:id>", "view", lambda id: str(id))
-    app.url_map._router = None  # type: ignore[attr-defined]
 
     async def start() -> None:
         async with app.async_client():
