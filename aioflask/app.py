@@ -27,7 +27,7 @@ from . import calls, connections, plan, responses, scaffold, templating, urls, w
 from . import typing as ft
 from .concurrency import StreamsFull, async_to_sync, complete, iscoroutinefunction, on_loop
 from .config import DEFAULTS, Config, ConfigAttribute
-from .ctx import AppContext, RequestContext, _AppCtxGlobals
+from .ctx import AppContext, RequestContext, _AppCtxGlobals, _context_of
 from .globals import _active_request, _cv_app, g, request, session
 from .headers import UnsendableResponse
 from .helpers import ContextStream, get_debug_flag, get_flashed_messages
@@ -54,6 +54,8 @@ if t.TYPE_CHECKING:
     from .websockets import WebSocket
 
 T_shell = t.TypeVar("T_shell", bound=ft.ShellContextProcessorCallable)
+
+_activate, _deactivate = _cv_app.set, _cv_app.reset
 
 
 class Flask(Scaffold):
@@ -572,11 +574,11 @@ class Flask(Scaffold):
             await connections.connect(self, scope, receive, send)
             return
         request = self.request_class.from_scope(scope, receive)
-        ctx = AppContext(self, request=request)
+        ctx = _context_of(self, request)
         if "aioflask.inherits" in scope and (outer := _cv_app.get(None)) and outer.app is self:
             ctx._outer = outer
-        token = _cv_app.set(ctx)
-        ctx._tokens = [token]
+        token = _activate(ctx)
+        ctx._tokens = (token,)
         ctx._loop = _get_running_loop() or here()
         for var, value in self._served:
             var.set(value)
@@ -585,6 +587,7 @@ class Flask(Scaffold):
                 needs = walk.match(ctx, scope)
                 if needs.crosses:
                     response = await walk.cross(ctx)
+                    ctx._leave_context()
                 else:
                     failure = None  # Answered below, where sys.exc_info() is empty.
                     try:
@@ -599,14 +602,15 @@ class Flask(Scaffold):
                     ):  # fmt: skip
                         await walk.end(ctx, None, response)
             finally:
-                ctx._tokens.pop()
-                _cv_app.reset(token)
-            if ctx._context is not None:  # What streams must not see the request by chance.
-                ctx._context.run(_cv_app.set, t.cast(AppContext, ctx._outer))
-                if ctx._ending:  # A stream, which may be long, holds up no plain function.
-                    ctx.leave_lane()
+                ctx._tokens = ()
+                _deactivate(token)
             try:
-                await response.send_asgi(ctx, send)
+                messages = response._messages(ctx)
+                if messages is None:
+                    await response.send_asgi(ctx, send)
+                else:
+                    await send(messages[0])
+                    await send(messages[1])
             except (StreamsFull, UnsendableResponse) as error:
                 response = await walk.answer_instead(ctx, error)
                 await response.send_asgi(ctx, send)

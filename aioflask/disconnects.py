@@ -58,5 +58,8 @@ async def watched(ctx: AppContext) -> Response | Nobody:
 class Nobody:
     """What stands in a response's place when nobody is there to get one."""
 
+    def _messages(self, ctx: AppContext) -> None:
+        """There are none."""
+
     async def send_asgi(self, ctx: AppContext, send: t.Any) -> None:
         """Send nothing."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import typing as t
-from functools import wraps
+from functools import lru_cache, wraps
 
 from werkzeug.datastructures import Headers
 from werkzeug.datastructures.mixins import ImmutableHeadersMixin
@@ -99,23 +99,21 @@ def long_suffix(environ: t.Any, length: int | None) -> t.Any:
 
 
 class HeadersOnDemand:
-    """The header fields of a response, to be read and changed, made when they are first wanted.
+    """The header fields of a response, to be read and changed, made when they are first wanted."""
 
-    PERF: as `lazy`, in one call.
-    """
+    def __set__(self, response: Response, headers: Headers) -> None:
+        response._headers = headers
 
     def __get__(self, response: Response | None, owner: type) -> t.Any:
         if response is None:
             return self
+        if response._headers is not None:
+            return response._headers
         kind = response._type
-        known = known_fields.get(kind)
-        if known is None and kind.isascii() and kind.isprintable():
-            known = known_field(kind)
-        pairs = [("Content-Type", kind) if known is None else known[0]] if kind else []
+        pairs = [("Content-Type", kind)] if kind else []
         if response._plain is not None and response.automatically_set_content_length:
-            size = len(response._plain)
-            pairs.append((known_fields.get(size) or known_field(size))[0])
-        headers = response.headers = ResponseHeaders.__new__(ResponseHeaders)
+            pairs.append(known_field(len(response._plain))[0])
+        headers = response._headers = ResponseHeaders.__new__(ResponseHeaders)
         headers._list = pairs
         return headers
 
@@ -132,12 +130,9 @@ class UnsendableResponse(ValueError):
     """A response that HTTP cannot carry. It is answered with a 500 in its place."""
 
 
-field_names: dict[str, bytes] = {}
-"""Names of fields as ASGI wants them, by how they were written."""
-
-
+@lru_cache(500)  # Views may pass on what a client sent.
 def field_name(name: str) -> bytes:
-    """A field's name as ASGI wants it, in lower case; look into `field_names` first.
+    """A field's name as ASGI wants it, in lower case.
 
     :raises UnsendableResponse: for what is no name (RFC 9110, 5.1).
     """
@@ -146,10 +141,7 @@ def field_name(name: str) -> bytes:
             f"The response has a header field with the name {name!r}. A name is made of letters,"
             " digits and dashes."
         )
-    found = name.lower().encode("latin-1")
-    if len(field_names) < 500:  # Views may pass on what a client sent.
-        field_names[name] = found
-    return found
+    return name.lower().encode("latin-1")
 
 
 def field_value(name: str, value: str) -> bytes:
@@ -169,6 +161,21 @@ def field_value(name: str, value: str) -> bytes:
 def encoded(fields: t.Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
     """Fields as ASGI wants them; raises what `field_name` and `field_value` raise."""
     return [(field_name(name), field_value(name, value)) for name, value in fields]
+
+
+sendable: dict[tuple[str, str], tuple[bytes, bytes]] = {}
+"""Fields as ASGI wants them, by how they were written: those of late that were no cookies."""
+
+
+def send_field(name: str, value: str) -> tuple[bytes, bytes]:
+    """A field as ASGI wants it, as `encoded` has it; look into `sendable` first."""
+    plain = value.isascii() and value.isprintable()  # PERF: most are.
+    found = field_name(name), value.strip().encode() if plain else field_value(name, value)
+    if found[0] != b"set-cookie" and len(value) < 200:
+        if len(sendable) >= 500:
+            sendable.clear()
+        sendable[name, value] = found
+    return found
 
 
 def checked(set_cookie: F) -> F:
@@ -193,32 +200,17 @@ def checked(set_cookie: F) -> F:
     return t.cast(F, check)
 
 
-content_types: dict[str | None, str] = {}
-
-
+@lru_cache(100)
 def content_type_of(mimetype: str) -> str:
-    """A mimetype with its charset, as Werkzeug writes it; look into `content_types` first."""
-    found = content_types.get(mimetype)
-    if found is None:
-        found = get_content_type(mimetype, "utf-8")
-        if len(content_types) < 100:  # Views may pass on what a client sent.
-            content_types[mimetype] = found
-    return found
+    """A mimetype with its charset, as Werkzeug writes it."""
+    return get_content_type(mimetype, "utf-8")
 
 
-known_fields: dict[str | int, tuple[tuple[str, str], tuple[bytes, bytes]]] = {}
-
-
+@lru_cache(500)
 def known_field(of: str | int) -> tuple[tuple[str, str], tuple[bytes, bytes]]:
-    """The field of a content type, or of a length in bytes: as one reads it, as ASGI wants it.
-
-    Look into `known_fields` first.
-    """
-    name, value = "Content-Type" if isinstance(of, str) else "Content-Length", str(of)
-    found = (name, value), (name.lower().encode(), field_value(name, value))
-    if len(known_fields) < 1000:
-        known_fields[of] = found
-    return found
+    """The field of a content type, or of a length in bytes: as one reads it, as ASGI wants it."""
+    field = "Content-Type" if isinstance(of, str) else "Content-Length", str(of)
+    return field, send_field(*field)
 
 
 _UNUSUAL = {

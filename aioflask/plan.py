@@ -14,7 +14,6 @@ from . import concurrency, signals
 from .concurrency import iscoroutinefunction, needs_thread
 from .routing import WEBSOCKET
 from .sessions import SecureCookieSessionInterface
-from .signals import WalkSignal
 
 if t.TYPE_CHECKING:
     from blinker import NamedSignal
@@ -129,6 +128,7 @@ class Plan:
 
     __slots__ = (
         "after",
+        "awaits_view",
         "before",
         "begins",
         "calls",
@@ -140,6 +140,7 @@ class Plan:
         "lists_then",
         "mixes",
         "on_thread",
+        "prepares",
         "preprocessors",
         "replaced",
         "teardown_appcontext",
@@ -160,7 +161,7 @@ class Plan:
         found.append(app.teardown_appcontext_funcs)
         self.lists: list[list[t.Any]] = [each for each in found if each is not None]
         self.lists_then: list[list[t.Any]] = [each.copy() for each in self.lists]
-        self.listeners: list[set[t.Any]] | None = self.listening() if WalkSignal.in_use else None
+        self.listeners: list[set[t.Any]] | None = self.listening() if signals._in_use else None
 
         def gather(registry: t.Any, scopes: t.Any, step: int = 1) -> Groups:
             return grouped(f for scope in scopes for f in registry.get(scope, ())[::step])
@@ -175,6 +176,8 @@ class Plan:
         self.view_is_async: bool = self.view is not None and iscoroutinefunction(self.view)
         self.view_needs_thread: bool = self.view is not None and needs_thread(self.view)
         self.replaced: frozenset[str] = replaced_methods(app, self.replaceable)
+        self.prepares: bool = bool(self.before or self.preprocessors or self.replaced)
+        self.awaits_view: bool = self.view_is_async and "dispatch_request" not in self.replaced
         self.lazy_session: bool = has_lazy_session(app)
         self.begins: bool = not self.lazy_session or bool(signals.appcontext_pushed.receivers)
         self.tears_down: bool = bool(
@@ -270,7 +273,7 @@ def plan_for(app: Flask, request: Request, kind: type[Plan] = Plan) -> Plan:
     if (
         plan is None
         or plan.lists != plan.lists_then  # PERF: as they look now and as they did then, in C.
-        or (WalkSignal.in_use and plan.listeners != plan.listening())
+        or (signals._in_use and plan.listeners != plan.listening())
     ):
         plan = plans[key] = kind(app, endpoint, request.blueprints)
     return plan

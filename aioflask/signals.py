@@ -15,15 +15,17 @@ from blinker import ANY, NamedSignal, Namespace
 F = t.TypeVar("F", bound=t.Callable[..., t.Any])
 
 
+_in_use: bool = False
+"""Whether any of the walk's signals ever had a receiver. PERF: one look instead of seven."""
+
+
 class WalkSignal(NamedSignal):
     """A signal that the walk sends, to receivers of either colour."""
 
-    in_use: bool = False
-    """Whether any of these signals ever had a receiver. PERF: one look instead of seven."""
-
     def connect(self, receiver: F, sender: t.Any = ANY, weak: bool = True) -> F:
         """Call ``receiver(sender, **values)`` at each send."""
-        WalkSignal.in_use = True
+        global _in_use
+        _in_use = True
         return super().connect(receiver, sender, weak)
 
 

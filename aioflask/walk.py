@@ -19,7 +19,6 @@ from functools import partial
 from werkzeug import exceptions
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import RoutingException
-from werkzeug.wrappers import Request as BaseRequest
 
 from . import concurrency
 from .concurrency import PoolFull, hop, iscoroutinefunction, needs_thread, on_loop
@@ -29,7 +28,7 @@ from .helpers import ContextStream
 from .plan import ORIGINALS, REPLACEABLE, Group, Plan, grouped, plan_for, replaced_methods
 from .responses import as_ours, calls_wsgi, make_response
 from .signals import appcontext_popped, appcontext_pushed, appcontext_tearing_down, request_started
-from .wrappers import Response
+from .wrappers import Request, Response
 
 if t.TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -83,6 +82,14 @@ async def _replacement(ctx: AppContext, name: str, *args: t.Any) -> t.Any:
     return rv
 
 
+def _step(ctx: AppContext, step: Func, *args: t.Any) -> t.Any:
+    """The coroutine of a step, or of the method that a subclass put in its place."""
+    replaced = replaced_methods(ctx.app) if ctx.plan is None else ctx.plan.replaced
+    if step.__name__ in replaced:
+        return _replacement(ctx, step.__name__, *args)
+    return step(ctx, *args)
+
+
 def _on_this_side(ctx: AppContext, group: Group) -> bool:
     return not group.is_async and (not group.needs_thread or ctx._inline or not on_loop())
 
@@ -119,10 +126,10 @@ def match(ctx: AppContext, scope: t.Any, kind: type[Plan] = Plan) -> Plan:
     """Match the URL of a connection by ASGI; return its endpoint's plan, or its mount."""
     app, request = ctx.app, ctx._request
     found = None
-    trusted = app.config["TRUSTED_HOSTS"]
+    trusted, raw = app.config["TRUSTED_HOSTS"], request._raw
     if (
-        request._raw.get(b"host") in (_let_in(app, trusted) if trusted else _valid_hosts)
-        and len(request._raw) == len(scope["headers"])  # No second Host, and nothing else twice.
+        raw.get(b"host") in (_valid_hosts if not trusted else _let_in(app, trusted))
+        and len(raw) == len(scope["headers"])  # No second Host, and nothing else twice.
         and app._matches_by_path
         and not scope.get("root_path")
         and request.trusted_hosts is None
@@ -131,7 +138,7 @@ def match(ctx: AppContext, scope: t.Any, kind: type[Plan] = Plan) -> Plan:
             request.trusted_hosts = trusted
         url_map: t.Any = app.url_map
         router = url_map._router or url_map.router
-        found = router.match(kind.method or request.method, scope["path"])
+        found = router.match(request.method if kind is Plan else kind.method, scope["path"])
         if found is None and router.misses(scope["path"]):
             request.routing_exception = exceptions.NotFound()
     if found is not None:
@@ -214,28 +221,31 @@ async def full_dispatch_request(ctx: AppContext) -> Response:
     if not app._got_first_request:
         app._got_first_request = True
     plan: Plan = ctx.plan or _planned(ctx)
-    replaced = plan.replaced
     request = ctx._request
     try:
         if request_started.receivers:
             await _send(ctx, request_started)
         rv: t.Any = None
-        if plan.before or plan.preprocessors or replaced:
-            name = "preprocess_request"
-            rv = await (_replacement(ctx, name) if name in replaced else preprocess_request(ctx))
+        if plan.prepares:
+            step = preprocess_request
+            rv = await (_step(ctx, step) if plan.replaced else step(ctx))
         if rv is None:
             body = request._body
             if not (body.complete or plan.view is None or request.is_streamed) and on_loop():
                 await request.load_body()
-            if replaced and "dispatch_request" in replaced:
-                rv = await _replacement(ctx, "dispatch_request")
+            if (
+                plan.awaits_view
+                and _get_running_loop() is not None
+                and request.routing_exception is None
+                and request.method != "OPTIONS"
+                and not (plan.prepares and _another_view(ctx))
+            ):  # PERF: all that `dispatch_request` would do, without a coroutine more.
+                rv = await plan.calls(**request.view_args)  # type: ignore[misc]
             else:
-                rv = await dispatch_request(ctx)
+                step = dispatch_request
+                rv = await (_step(ctx, step) if plan.replaced else step(ctx))
     except Exception as error:
-        if "handle_user_exception" in replaced:
-            rv = await _replacement(ctx, "handle_user_exception", error)
-        else:
-            rv = await handle_user_exception(ctx, error)
+        rv = await _step(ctx, handle_user_exception, error)
     kind: t.Any = type(rv)
     if (kind is str or kind is bytes or kind is dict or kind is list) and plan.ends_plainly and (
         not plan.finished.receivers
@@ -247,11 +257,9 @@ async def full_dispatch_request(ctx: AppContext) -> Response:
             ctx._session_if_open is not None or b"cookie" in request._raw
         ):  # fmt: skip
             response = await process_response(ctx, response)
-    elif "finalize_request" in replaced:
-        response = await _replacement(ctx, "finalize_request", rv)
     else:
-        response = await finalize_request(ctx, rv)
-    return response if isinstance(response, Response) else as_ours(ctx, response)
+        response = await _step(ctx, finalize_request, rv)
+    return response if type(response) is Response else as_ours(ctx, response)
 
 
 async def preprocess_request(ctx: AppContext) -> t.Any:
@@ -311,10 +319,8 @@ async def dispatch_request(ctx: AppContext) -> t.Any:
     view: t.Any = plan.view
     if view is None:
         view = app.view_functions[rule.endpoint]
-    elif plan.before or plan.preprocessors:  # A hook may have chosen another one.
-        chosen = app.view_functions[rule.endpoint]
-        if chosen is not view:
-            return await call(ctx, partial(chosen, **args))
+    elif plan.prepares and (chosen := _another_view(ctx)):
+        return await call(ctx, partial(chosen, **args))
     view = plan.calls or view
     if plan.view_is_async and (_get_running_loop() is not None or on_loop()):
         return await view(**args)
@@ -330,6 +336,12 @@ async def dispatch_request(ctx: AppContext) -> t.Any:
     if inspect.isawaitable(rv) and on_loop():  # A nonblocking view may hand on an awaitable.
         return await rv
     return rv
+
+
+def _another_view(ctx: AppContext) -> Func | None:
+    """The view that a hook has chosen in place of the endpoint's."""
+    chosen: Func = ctx.app.view_functions[ctx._request.url_rule.endpoint]
+    return None if chosen is ctx.plan.view else chosen
 
 
 def read_for_loop() -> None:
@@ -353,9 +365,7 @@ async def handle_user_exception(ctx: AppContext, e: Exception) -> t.Any:
     ):
         e.show_exception = True
     if isinstance(e, HTTPException) and not app.trap_http_exception(e):
-        if "handle_http_exception" in ctx.plan.replaced:
-            return await _replacement(ctx, "handle_http_exception", e)
-        return await handle_http_exception(ctx, e)
+        return await _step(ctx, handle_http_exception, e)
     handler = app._find_error_handler(e, ctx.request.blueprints)
     if handler is None:
         raise e
@@ -380,9 +390,7 @@ async def handle_exception(ctx: AppContext, e: Exception) -> Response:
     handler = app._find_error_handler(rv, ctx.request.blueprints)
     if handler is not None:
         rv = await _handle(ctx, handler, rv, e)
-    if "finalize_request" in ctx.plan.replaced:
-        return t.cast("Response", await _replacement(ctx, "finalize_request", rv, True))
-    return await finalize_request(ctx, rv, from_error_handler=True)
+    return t.cast(Response, await _step(ctx, finalize_request, rv, True))
 
 
 async def report_exception(ctx: AppContext, e: Exception) -> None:
@@ -490,19 +498,12 @@ def _no_response(func: Func) -> t.NoReturn:
 async def teardown(ctx: AppContext, exc: BaseException | None) -> None:
     """Run every teardown function of a context, even where one of them fails."""
     errors: list[BaseException] = []
-    replaced = ctx.plan.replaced if ctx.plan is not None else replaced_methods(ctx.app)
-    steps: list[tuple[str, Func]] = []
     if ctx._dependencies is not None:
         await _also(errors, ctx._dependencies.end, exc)
     if ctx.has_request:
-        steps.append(("do_teardown_request", do_teardown_request))
+        await _also(errors, _step, ctx, do_teardown_request, exc)
     if ctx._outer is None:
-        steps.append(("do_teardown_appcontext", do_teardown_appcontext))
-    for name, step in steps:
-        if name in replaced:
-            await _also(errors, _replacement, ctx, name, exc)
-        else:
-            await _also(errors, step, ctx, exc)
+        await _also(errors, _step, ctx, do_teardown_appcontext, exc)
     if ctx._request is not None:
         _close(ctx._request)
     _raise_all(errors)
@@ -511,8 +512,8 @@ async def teardown(ctx: AppContext, exc: BaseException | None) -> None:
 def _close(request: t.Any) -> None:
     own = request.__dict__
     # A WebSocket's `close()` is another one, and it has no files.
-    replaced = type(request).close is not BaseRequest.close and not request.is_websocket
-    if "files" in own or replaced:
+    replaced = type(request).close is not Request.close and not request.is_websocket
+    if "files" in own or request._arrived is not None or replaced:
         request.close()
     if "environ" in own:
         own["environ"]["werkzeug.request"] = None  # COMPAT: else the two keep each other alive.
@@ -521,7 +522,7 @@ def _close(request: t.Any) -> None:
 async def _also(errors: list[BaseException], func: Func, *args: t.Any) -> None:
     """Await one more step of a teardown, whatever came of those before it."""
     try:
-        if on_loop() and any(not isinstance(error, Exception) for error in errors):
+        if errors and on_loop() and not all(isinstance(error, Exception) for error in errors):
             from anyio import CancelScope
 
             with CancelScope(shield=True):  # One of them was cancelled; these must not be.
@@ -590,11 +591,8 @@ async def respond(ctx: AppContext) -> Response:
     try:
         if plan.begins:
             await begin(ctx)
-        if "full_dispatch_request" in plan.replaced:
-            response: Response = await _replacement(ctx, "full_dispatch_request")
-        else:
-            response = await full_dispatch_request(ctx)
-        response = as_ours(ctx, response)
+        step = full_dispatch_request
+        response = as_ours(ctx, await (_step(ctx, step) if plan.replaced else step(ctx)))
     except BaseException as error:
         failure = error
     if failure is not None:  # Not in the handler above, so that teardown sees no exception.
@@ -611,9 +609,7 @@ async def respond(ctx: AppContext) -> Response:
 
 
 async def _answer(ctx: AppContext, error: Exception) -> Response:
-    if "handle_exception" in ctx.plan.replaced:
-        return as_ours(ctx, await _replacement(ctx, "handle_exception", error))
-    return as_ours(ctx, await handle_exception(ctx, error))
+    return as_ours(ctx, await _step(ctx, handle_exception, error))
 
 
 async def fail(ctx: AppContext, error: BaseException) -> Response:

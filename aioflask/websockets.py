@@ -17,7 +17,7 @@ from werkzeug.exceptions import Forbidden, HTTPException
 from . import concurrency, walk
 from .aside import Aside
 from .concurrency import Crossing, _wait_for, on_loop
-from .ctx import AppContext, copy_current_request_context
+from .ctx import AppContext, _context_of, copy_current_request_context
 from .globals import _active_websocket, _cv_app
 from .headers import encoded
 from .helpers import make_response
@@ -80,7 +80,6 @@ class WebSocket(Request):
     """
 
     is_websocket = True
-    method = "GET"
     _state = _CONNECTING
     _app: t.Any
     _ctx: t.Any
@@ -106,6 +105,7 @@ class WebSocket(Request):
         self = cls.__new__(cls)  # PERF: a handshake has neither a body nor a method to look for.
         self.scope = self._scope = scope
         self._raw = dict(scope["headers"])
+        self.query_string = scope.get("query_string", b"")
         self._receive, self._body = receive, _NO_BODY
         return self
 
@@ -455,10 +455,10 @@ async def serve(app: Flask, scope: Scope, receive: Receive, send: Send) -> None:
     if message["type"] != "websocket.connect":
         return  # It went before it had come.
     websocket = _websocket_of(app, scope, receive, send)
-    ctx = websocket._ctx = AppContext(app, request=websocket)
+    ctx = websocket._ctx = _context_of(app, websocket)
     ctx._websocket = websocket
     token = _cv_app.set(ctx)
-    ctx._tokens = [token]
+    ctx._tokens = (token,)
     ctx._loop = _get_running_loop() or here()
     block = _Block(websocket)
     try:
@@ -473,7 +473,7 @@ async def serve(app: Flask, scope: Scope, receive: Receive, send: Send) -> None:
             websocket._early.stop()
         if websocket._state == _OPEN:  # A task of the view's may live on, and wants to send.
             websocket._state = _GONE
-        ctx._tokens.clear()
+        ctx._tokens = ()
         _cv_app.reset(token)
         websocket._ctx = websocket._next = ctx._lane = ctx._websocket = None
     if plan.is_mount:  # Out of this app's context, which is not the other's.
@@ -578,10 +578,7 @@ async def _dispatch(ctx: AppContext) -> None:
     except Exception as error:
         if websocket._state != _CONNECTING:
             raise
-        if "handle_user_exception" in plan.replaced:
-            rv = await walk._replacement(ctx, "handle_user_exception", error)
-        else:
-            rv = await walk.handle_user_exception(ctx, error)
+        rv = await walk._step(ctx, walk.handle_user_exception, error)
     await _finish(ctx, rv)
 
 

@@ -26,6 +26,7 @@ from . import headers as fields
 from . import json
 from .concurrency import hop, on_loop
 from .globals import _cv_app, current_app
+from .headers import known_field
 from .lazy import lazy
 from .wakeups import Event
 
@@ -59,6 +60,7 @@ class State(types.SimpleNamespace):
 _URLENCODED = "application/x-www-form-urlencoded"
 _SAYS_WHETHER_IT_HAS_A_BODY = frozenset({"1.0", "1.1"})
 _NO_BODY = bodies.Body(None, None, b"0")
+_new: t.Any = object.__new__
 
 
 class Request(_WerkzeugRequest):
@@ -78,11 +80,17 @@ class Request(_WerkzeugRequest):
     routing_exception: HTTPException | None = None
     """The exception that the view's place takes if no rule matched: a 404, 405 or a redirect."""
 
+    method: str = "GET"
+    """The method, in capitals."""
+    query_string: bytes = b""
+    """What stands behind the question mark, as it was sent."""
     is_websocket: bool = False
     """Whether it is a WebSocket's handshake; see `aioflask.WebSocket`."""
     scope: Scope | None = None
     """The ASGI scope, or None for a request that came by WSGI."""
     _scope: Scope
+    _raw: dict[bytes, bytes]
+    """The header fields by their names in lower case, as ASGI has them; for looking into."""
     _receive: t.Any = None
     _arrived: MultipartParser | None = None
     """The form that was parsed while it arrived, if it was too large to be kept."""
@@ -99,6 +107,9 @@ class Request(_WerkzeugRequest):
     ) -> None:
         super().__init__(environ, populate_request, shallow)
         self._input = environ.get("wsgi.input")
+        from .environ import headers_of
+
+        self._raw = dict(headers_of(environ))
 
     @classmethod
     def from_scope(cls, scope: Scope, receive: t.Any = None) -> t.Self:
@@ -106,8 +117,8 @@ class Request(_WerkzeugRequest):
 
         Source: https://asgi.readthedocs.io/en/latest/specs/www.html#http-connection-scope
         """
-        if cls.__init__ is Request.__init__:
-            self = cls.__new__(cls)
+        if cls is Request or cls.__init__ is Request.__init__:
+            self: t.Self = _new(cls)
             self.method = scope["method"].upper()
         else:  # COMPAT: a class with a constructor of its own expects Werkzeug's argument.
             from .environ import LazyInput, environ_of
@@ -121,8 +132,8 @@ class Request(_WerkzeugRequest):
         raw = self._raw = dict(scope["headers"])
         self._receive = receive
         self.query_string = scope.get("query_string", b"")
-        if "aioflask.environ" in scope:  # A test client's, which may want to keep the context.
-            self._leaves_something = True
+        # A test client may want to keep the context.
+        self._leaves_something = "aioflask.environ" in scope
         if (
             b"content-length" in raw
             or b"transfer-encoding" in raw
@@ -136,20 +147,8 @@ class Request(_WerkzeugRequest):
     # --- what Werkzeug's constructor sets, from the scope
 
     @lazy
-    def method(self) -> str:
-        """The method, in capitals."""
-        return t.cast(str, self._scope["method"]).upper()
-
-    @lazy
     def _body(self) -> bodies.Body:
         return bodies.EnvironBody(self)
-
-    @lazy
-    def _raw(self) -> dict[bytes, bytes]:
-        """The header fields by their names in lower case, as ASGI has them; for looking into."""
-        from .environ import headers_of
-
-        return dict(headers_of(self.environ))
 
     @lazy
     def scheme(self) -> str:
@@ -174,11 +173,6 @@ class Request(_WerkzeugRequest):
         if root and (path == root or path.startswith(root + "/")):
             path = path[len(root) :]
         return "/" + str(path).lstrip("/")
-
-    @lazy
-    def query_string(self) -> bytes:
-        """What stands behind the question mark, as it was sent."""
-        return bytes(self._scope.get("query_string", b""))
 
     @lazy
     def headers(self) -> Headers:
@@ -526,7 +520,7 @@ def _load_json(data: bytes) -> t.Any:
 
 
 _BODILESS = frozenset({204, 304})
-_CHANGED_ON_THE_WAY = frozenset({b"location", b"content-location"})
+_CHANGED_ON_THE_WAY = frozenset({"location", "content-location"})
 
 
 class Response(_WerkzeugResponse):
@@ -541,6 +535,10 @@ class Response(_WerkzeugResponse):
     autocorrect_location_header = False
 
     _plain: bytes | None = None
+    """The body, while nobody has asked for it as :attr:`response`, or for what closes it."""
+    _headers: Headers | None = None
+    _iterable: t.Any = None
+    _closers: list[t.Callable[[], t.Any]] | None = None
     _around: t.Any = None
     """What is done while a stream of events is sent; see `sse`."""
     _type = "text/html; charset=utf-8"
@@ -552,12 +550,14 @@ class Response(_WerkzeugResponse):
     def __init_subclass__(cls, **kwargs: t.Any) -> None:
         super().__init_subclass__(**kwargs)
         # What a subclass replaces must be called, so it takes Werkzeug's way.
-        cls._lazy_init = cls.set_data is Response.set_data and (
-            cls._clean_status is Response._clean_status
-        )
         cls._lazy_send = all(
             getattr(cls, name) is getattr(Response, name)
             for name in ("get_wsgi_headers", "get_app_iter", "get_wsgi_response", "__call__")
+        )
+        cls._lazy_init = (
+            cls._lazy_send
+            and cls.set_data is Response.set_data
+            and cls._clean_status is Response._clean_status
         )
 
     def __init__(
@@ -583,21 +583,18 @@ class Response(_WerkzeugResponse):
                 self.response = response
             if status is None:
                 status = self.default_status
-                # PERF: the class says what most responses have.
-                if status == self._status_code:
-                    status = None
-            if type(status) is int:
-                self._status_code = status
-            elif status is not None:  # The class has words of its own: "201 Here It Is".
-                self.status = status
+            if status != 200:  # PERF: the class says what most responses have.
+                if type(status) is int:
+                    self._status_code = status
+                else:  # The class has words of its own: "201 Here It Is".
+                    self.status = status
             if content_type is not None:
                 self._type = content_type
             else:
                 if mimetype is None:
                     mimetype = self.default_mimetype or ""
                 if mimetype != "text/html":
-                    known = fields.content_types.get(mimetype)
-                    self._type = known or fields.content_type_of(mimetype)
+                    self._type = fields.content_type_of(mimetype)
         else:
             if kind is types.CoroutineType:
                 response.close()  # type: ignore[union-attr]
@@ -606,23 +603,46 @@ class Response(_WerkzeugResponse):
                 raise TypeError(never_awaited(response))
             super().__init__(response, status, headers, mimetype, content_type, direct_passthrough)  # type: ignore[arg-type]
 
-    # Werkzeug sets these three on the instance, and what it sets there wins.
-
     headers: Headers = t.cast(Headers, fields.HeadersOnDemand())
 
-    @lazy
+    @property
     def response(self) -> t.Any:
         """The body: a list of ``bytes``, or an iterable that streams."""
-        return [self._plain] if self._plain is not None else []
+        if self._plain is not None:
+            self.response = [self._plain]
+        return self._iterable
+
+    @response.setter
+    def response(self, value: t.Any) -> None:
+        if self._plain is not None:
+            self.headers  # noqa: B018 - which say its length
+            self._plain = None
+        self._iterable = value
+
+    @property
+    def _on_close(self) -> t.Any:
+        if self._closers is None:
+            self._closers = []
+        self.response  # noqa: B018 - so that it is closed
+        return self._closers
+
+    @_on_close.setter
+    def _on_close(self, value: t.Any) -> None:
+        self._closers = value
+
+    @classmethod
+    def force_type(cls, response: t.Any, environ: t.Any = None) -> t.Any:
+        """Make a response of this class of another one's, or of a WSGI application."""
+        made = super().force_type(response, environ)
+        own = vars(made)  # Werkzeug's has these three on the instance.
+        for name in own.keys() & {"headers", "response", "_on_close"}:
+            setattr(made, name, own.pop(name))
+        return made
 
     @lazy
     def _status(self) -> str:
         code = self._status_code
         return f"{code} {HTTP_STATUS_CODES.get(code, 'UNKNOWN').upper()}"
-
-    @lazy
-    def _on_close(self) -> list[t.Callable[[], t.Any]]:
-        return []
 
     @property
     def max_cookie_size(self) -> int:  # type: ignore[override]
@@ -641,78 +661,61 @@ class Response(_WerkzeugResponse):
 
     # --- sending
 
-    async def send_asgi(self, ctx: AppContext, send: t.Any) -> None:
-        """Send the response by ASGI, and close it.
+    def _messages(self, ctx: AppContext) -> tuple[t.Any, t.Any] | None:
+        """What is sent by ASGI of a response that is here as a whole; None if it takes more.
 
         Source: https://asgi.readthedocs.io/en/latest/specs/www.html#response-start-send-event
         """
-        own, code, body = self.__dict__, self._status_code, self._plain
-        if body is None or "response" in own or not self._lazy_send or not 200 <= code < 600:
-            await self._send_any(ctx, send)
-            return
-        kind = self._type
-        if "headers" in own or code in _BODILESS or not kind:
+        code, body = self._status_code, self._plain
+        if body is None or not 200 <= code < 600:
+            return None
+        kind, bodiless = self._type, code != 200 and code in _BODILESS
+        if self._headers is not None or bodiless or not kind:
             if self.autocorrect_location_header:
-                await self._send_any(ctx, send)
-                return
+                return None
             pairs = self._encode_headers(len(body))
         else:
-            pairs = [(fields.known_fields.get(kind) or fields.known_field(kind))[1]]
+            pairs = [known_field(kind)[1]]
             if self.automatically_set_content_length:
-                size = len(body)
-                pairs.append((fields.known_fields.get(size) or fields.known_field(size))[1])
-        if code in _BODILESS or ctx._request.method == "HEAD":
+                pairs.append(known_field(len(body))[1])
+        if bodiless or ctx._request.method == "HEAD":
             body = b""
-        await send({"type": "http.response.start", "status": code, "headers": pairs})
-        await send({"type": "http.response.body", "body": body})
-        if "_on_close" in own and self._on_close:
-            await self._close(ctx)
+        start = {"type": "http.response.start", "status": code, "headers": pairs}
+        return start, {"type": "http.response.body", "body": body}
 
     def _encode_headers(self, length: int | None) -> list[tuple[bytes, bytes]]:
         """The header fields for the server; ``length`` is the body's if it is known."""
         code = self._status_code
-        those: t.Any = self.headers._list
+        made: t.Any = self._headers
+        those = (self.headers if made is None else made)._list
         if code in _BODILESS:
             those, length = self.get_wsgi_headers({}), None
-        pairs = []
-        typed: t.Any = fields.known_fields.get(self._type, _nothing)
-        sized: t.Any = _nothing if length is None else fields.known_fields.get(length, _nothing)
-        for field in those:
-            # PERF: as they were made when somebody first looked.
-            if field is typed[0]:
-                pairs.append(typed[1])
-                continue
-            if field is sized[0]:
-                pairs.append(sized[1])
-                length = None
-                continue
-            name, value = field
-            key = fields.field_names.get(name) or fields.field_name(name)
-            if key == b"content-length":
-                length = None
-            elif key in _CHANGED_ON_THE_WAY:
-                value = self.get_wsgi_headers({})[name]  # Werkzeug makes a URI of an IRI.
-            if value.isascii() and value.isprintable():  # PERF: most are.
-                pairs.append((key, value.strip().encode()))
-            else:
-                pairs.append((key, fields.field_value(name, value)))
+        pairs: t.Any = [*map(fields.sendable.get, those)]
+        if not all(pairs):
+            for i, (name, value) in enumerate(those):
+                if pairs[i] is None:
+                    if name.lower() in _CHANGED_ON_THE_WAY:
+                        value = self.get_wsgi_headers({})[name]  # Werkzeug makes a URI of an IRI.
+                    pairs[i] = fields.send_field(name, value)
         if length is not None and self.automatically_set_content_length:
-            pairs.append(fields.known_field(length)[1])
-        return pairs
+            size = known_field(length)[1]
+            if size not in pairs and all(key != size[0] for key, _ in pairs):
+                pairs.append(size)
+        return pairs  # type: ignore[no-any-return]
 
-    async def _send_any(self, ctx: AppContext, send: t.Any) -> None:
-        """Send whatever the response is made of: a list, a stream of either colour, or ASGI."""
+    async def send_asgi(self, ctx: AppContext, send: t.Any) -> None:
+        """Send, and close, whatever it is made of: a list, a stream of either colour, or ASGI."""
         if getattr(self.response, "is_asgi", False):
             await self.response.send(self, ctx, send)
             await hop(ctx, self.close)
             return
         if self._lazy_send and not self.autocorrect_location_header:
             length = None
+            body: t.Any = self.response
             if self.is_sequence and not self.direct_passthrough:
-                self._plain = b"".join(self.iter_encoded())
-                length = len(self._plain)
+                whole, body = b"".join(self.iter_encoded()), None
+                length = len(whole)
             pairs = self._encode_headers(length)
-            body: t.Any = self.response if length is None else None
             close = self.close
         else:
             body, close, pairs = self._call_as_wsgi(ctx)
@@ -722,7 +725,7 @@ class Response(_WerkzeugResponse):
             raise fields.UnsendableResponse(_UNSENDABLE.format(self.status))
         start = {"type": "http.response.start", "status": code, "headers": pairs}
         if ctx.request.method == "HEAD" or code in _BODILESS:
-            body, self._plain = None, b""
+            body, whole = None, b""
         if body is not None:
             from .streams import send_stream
 
@@ -730,7 +733,7 @@ class Response(_WerkzeugResponse):
             return
         try:
             await send(start)
-            await send({"type": "http.response.body", "body": self._plain})
+            await send({"type": "http.response.body", "body": whole})
         finally:
             await self._close(ctx)
 
@@ -759,7 +762,7 @@ class Response(_WerkzeugResponse):
         """Close a response that no thread has closed; what it calls may block."""
         if hasattr(self.response, "aclose"):
             await self.response.aclose()
-        if self.__dict__.get("_on_close") or hasattr(self.response, "close"):
+        if self._closers or hasattr(self.response, "close"):
             await hop(ctx, self.close)
 
 

@@ -128,7 +128,7 @@ class _Answer:
 async def _walk(ctx: AppContext) -> Mount | None:
     """Take the request through; or tell whose it is."""
     token = ctx._activate()
-    ctx._tokens = [token]
+    ctx._tokens = (token,)
     try:
         request = ctx.request
         path = request.environ.get("PATH_INFO", "")
@@ -144,7 +144,7 @@ async def _walk(ctx: AppContext) -> Mount | None:
         await walk.respond(ctx)
         return None
     finally:
-        ctx._tokens.remove(token)
+        ctx._tokens = ctx._tokens[1:]
         ctx._deactivate(token)
 
 

@@ -22,7 +22,7 @@ from .body import BodyTooLarge
 from .concurrency import Crossing, Pool, PoolFull, pool_in
 from .connections import decline
 from .environ import build_environ
-from .headers import field_name, field_names
+from .headers import field_name
 from .streams import WATCH_AFTER, Client, Put, ThreadStream
 from .wakeups import Interruptible
 
@@ -35,7 +35,6 @@ _logger = logging.getLogger("aioflask.wsgi")
 
 _PIECE = 65_536
 _STATUS = re.compile(r"([2-5]\d\d)(?: [^\r\n\0]*)?", re.A)
-_NAME = re.compile(r"[\w!#$%&'*+.^`|~-]+", re.A)  # a token, RFC 9110, 5.6.2
 _BODILESS = frozenset({204, 304})
 _ONCE = (b"host", b"content-length")
 
@@ -390,11 +389,6 @@ def _encode(headers: t.Iterable[tuple[t.Any, t.Any]]) -> list[tuple[bytes, bytes
                 f"start_response() was given the header field {name!r}: {value!r}. Both are text"
                 " (PEP 3333)."
             )
-        key = field_names.get(name)
-        if key is None:
-            if not _NAME.fullmatch(name):
-                raise ValueError(f"start_response() was given {name!r} as a header field's name.")
-            key = field_name(name)
         if "\n" in value or "\r" in value or "\0" in value:
             raise ValueError(
                 f"start_response() was given the header field {name!r} with a line break or NUL in"
@@ -402,5 +396,5 @@ def _encode(headers: t.Iterable[tuple[t.Any, t.Any]]) -> list[tuple[bytes, bytes
             )
         if not is_hop_by_hop(name):
             # Django's cookies begin with a space, which RFC 9110, 5.5, does not count as theirs.
-            fields.append((key, value.strip(" \t").encode("latin-1")))
+            fields.append((field_name(name), value.strip(" \t").encode("latin-1")))
     return fields

@@ -614,4 +614,4 @@ def test_what_a_subclass_makes_of_an_environ_leaves_an_async_stream_alone() -> N
 
 
 def test_a_subclass_made_by_hand_is_as_lazy_as_ours() -> None:
-    assert "headers" not in vars(Text("x")) and "headers" in vars(Shouting("x"))
+    assert "_headers" not in vars(Text("x")) and "_headers" in vars(Shouting("x"))
