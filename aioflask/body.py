@@ -182,9 +182,11 @@ class EnvironBody(Body):
         environ = request.environ
         length = environ.get("CONTENT_LENGTH") or ""
         super().__init__(request, self._read_input, length.encode("latin-1") or None)
-        self._input = get_input_stream(environ)
+        self._input: t.Any = None
 
     async def _read_input(self) -> dict[str, t.Any]:
+        if self._input is None:
+            self._input = get_input_stream(self.request.environ)
         data = self._input.read(PIECE)
         return {"type": "http.request", "body": data, "more_body": bool(data)}
 

@@ -20,7 +20,7 @@ from werkzeug import exceptions
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import RoutingException
 
-from . import concurrency
+from . import concurrency, signals
 from .concurrency import PoolFull, hop, iscoroutinefunction, needs_thread, on_loop
 from .globals import _cv_app, _request_context
 from .headers import UnsendableResponse
@@ -248,7 +248,7 @@ async def full_dispatch_request(ctx: AppContext) -> Response:
         rv = await _step(ctx, handle_user_exception, error)
     kind: t.Any = type(rv)
     if (kind is str or kind is bytes or kind is dict or kind is list) and plan.ends_plainly and (
-        not plan.finished.receivers
+        not (signals._in_use and plan.finished.receivers)
     ):  # fmt: skip
         # PERF: what `finalize_request` does with these, without asking what else they might be.
         make: t.Any = app.json.response if isinstance(rv, (dict, list)) else app.response_class

@@ -89,6 +89,7 @@ class Request(_WerkzeugRequest):
     scope: Scope | None = None
     """The ASGI scope, or None for a request that came by WSGI."""
     _scope: Scope
+    _body: bodies.Body
     _raw: dict[bytes, bytes]
     """The header fields by their names in lower case, as ASGI has them; for looking into."""
     _receive: t.Any = None
@@ -109,7 +110,7 @@ class Request(_WerkzeugRequest):
         self._input = environ.get("wsgi.input")
         from .environ import headers_of
 
-        self._raw = dict(headers_of(environ))
+        self._raw, self._body = dict(headers_of(environ)), bodies.EnvironBody(self)
 
     @classmethod
     def from_scope(cls, scope: Scope, receive: t.Any = None) -> t.Self:
@@ -145,10 +146,6 @@ class Request(_WerkzeugRequest):
         return self
 
     # --- what Werkzeug's constructor sets, from the scope
-
-    @lazy
-    def _body(self) -> bodies.Body:
-        return bodies.EnvironBody(self)
 
     @lazy
     def scheme(self) -> str:
