@@ -75,6 +75,7 @@ class Body:
 
     def __init__(self, request: t.Any, receive: t.Any, length: bytes | None) -> None:
         self.request: t.Any = request
+        """None once it is complete: the two would keep each other alive."""
         self._receive = receive
         self.unread: bytes = b""
         self.received: int = 0
@@ -89,10 +90,10 @@ class Body:
         self.for_view: bool = False
         """Whether a plain view has begun, around which there may be an ``async def`` one."""
 
-    def check_size(self) -> None:
+    def check_size(self, request: t.Any) -> None:
         """Refuse what is over ``request.max_content_length``: announced, or here already."""
         size = max(self.length or 0, self.received)
-        if size and (limit := self.request.max_content_length) is not None and size > limit:
+        if size and (limit := request.max_content_length) is not None and size > limit:
             raise BodyTooLarge("MAX_CONTENT_LENGTH", limit)
 
     def check_announced(self, limit: int | None, setting: str) -> None:
@@ -111,7 +112,8 @@ class Body:
             return piece
         if self.complete:
             return b""
-        limit = self.request.max_content_length
+        request = self.request
+        limit = request.max_content_length
         if not self.received:
             self.check_announced(limit, "MAX_CONTENT_LENGTH")
         while not self.complete:
@@ -119,9 +121,11 @@ class Body:
             if message["type"] == "http.disconnect":
                 self.complete = True
                 raise ClientDisconnected()
-            self.complete = not message.get("more_body", False)
-            if self.complete and self.request._watch is not None:
-                self.request._watch.start()
+            if not message.get("more_body", False):
+                self.complete = True
+                self.request = self._receive = None
+                if request._watch is not None:
+                    request._watch.start()
             piece = message.get("body", b"")
             self.received += len(piece)
             if limit is not None and self.received > limit:
@@ -142,7 +146,7 @@ class Body:
         if self.complete:
             return await self.read_piece()
         limit = self.request.max_body_memory
-        self.check_size()
+        self.check_size(self.request)
         self.check_announced(limit, "MAX_BODY_MEMORY")
         pieces: list[bytes] = []
         size = 0

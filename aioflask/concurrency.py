@@ -130,7 +130,7 @@ class Job:
 
     def __init__(self, home: t.Any, work: t.Callable[[Job], t.Any]) -> None:
         self.home: t.Any = home
-        self.work: t.Callable[[Job], t.Any] = work
+        self.work: t.Any = work
         self.waiter: t.Any = home.waiter()
         self.replies: t.Any = None
         self.value: t.Any = None
@@ -148,7 +148,7 @@ class Job:
         except BaseException as error:
             self.error = error
         finally:
-            _thread.job = outer
+            _thread.job, self.work = outer, None  # It may hold this job.
         if self.load is not None:
             self.load.leave()
         self.home.post(self.waiter, None)

@@ -165,10 +165,15 @@ class Watch:
     def stop(self) -> None:
         """Wait no longer."""
         self._begun = True
+        self._tell = _nobody  # Who was to be told holds this watch.
         if self._timer is not None:
             self._timer.cancel()
         if self._aside is not None:
             self._aside.stop()
+
+
+def _nobody() -> None:
+    """Who is told nothing."""
 
 
 WATCH_AFTER = 0.1

@@ -322,7 +322,7 @@ class Request(_WerkzeugRequest):
     def _file(self) -> t.IO[bytes]:
         """The body as it came; what the environ's ``wsgi.input`` reads as well."""
         body = self._body
-        body.check_size()
+        body.check_size(self)
         if body.loaded is not None:
             return io.BytesIO(body.loaded)
         if self._arrived is not None:
@@ -358,7 +358,7 @@ class Request(_WerkzeugRequest):
         if self.is_streamed or not is_multipart:
             body.loaded = await body.read()
         else:
-            body.check_size()
+            body.check_size(self)
             pieces: list[bytes] = []
             size = body.length or 0
             while size <= bodies.IN_MEMORY and (piece := await body.read_piece()):
@@ -419,7 +419,7 @@ class Request(_WerkzeugRequest):
         if ours and "stream" not in own and "_file" not in own and "_cached_data" not in own:
             if not body.complete and not on_loop():
                 body.wait(self.load_body)
-            body.check_size()
+            body.check_size(self)
             data = body.loaded
         elif ours:
             data = own.get("_cached_data")
@@ -473,7 +473,7 @@ class Request(_WerkzeugRequest):
         own, data = self.__dict__, self._body.loaded
         if cache and data is not None and _READS.isdisjoint(own) and not self.shallow:
             # PERF: what is here already takes no file, from which Werkzeug would read it.
-            self._body.check_size()
+            self._body.check_size(self)
             own["stream"] = own["_file"] = io.BytesIO()
             own["_cached_data"] = data
         try:
