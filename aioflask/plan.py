@@ -126,30 +126,11 @@ class Plan:
     tearing_down: t.ClassVar[NamedSignal] = signals.request_tearing_down
     signals: t.ClassVar[tuple[NamedSignal, ...]] = OF_A_REQUEST
 
-    __slots__ = (
-        "after",
-        "awaits_view",
-        "before",
-        "begins",
-        "calls",
-        "crosses",
-        "lazy_session",
-        "ends_plainly",
-        "listeners",
-        "lists",
-        "lists_then",
-        "mixes",
-        "on_thread",
-        "prepares",
-        "preprocessors",
-        "replaced",
-        "teardown_appcontext",
-        "teardown_request",
-        "tears_down",
-        "view",
-        "view_is_async",
-        "view_needs_thread",
-        "watches",
+    __slots__ = tuple(
+        "after awaits_view before begins calls crosses lazy_session ends_plainly listeners "
+        "lists lists_then mixes on_thread prepares preprocessors replaced "
+        "teardown_appcontext teardown_request tears_down view view_is_async "
+        "view_needs_thread watches".split()
     )
 
     def __init__(self, app: Flask, endpoint: str | None, blueprints: list[str]) -> None:

@@ -28,7 +28,7 @@ from .helpers import ContextStream
 from .plan import ORIGINALS, REPLACEABLE, Group, Plan, grouped, plan_for, replaced_methods
 from .responses import as_ours, calls_wsgi, make_response
 from .signals import appcontext_popped, appcontext_pushed, appcontext_tearing_down, request_started
-from .wrappers import Request, Response
+from .wrappers import Request, Response, response_of
 
 if t.TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -125,7 +125,6 @@ async def _handle(
 def match(ctx: AppContext, scope: t.Any, kind: type[Plan] = Plan) -> Plan:
     """Match the URL of a connection by ASGI; return its endpoint's plan, or its mount."""
     app, request = ctx.app, ctx._request
-    found = None
     trusted, raw = app.config["TRUSTED_HOSTS"], request._raw
     if (
         raw.get(b"host") in (_valid_hosts if not trusted else _let_in(app, trusted))
@@ -139,11 +138,13 @@ def match(ctx: AppContext, scope: t.Any, kind: type[Plan] = Plan) -> Plan:
         url_map: t.Any = app.url_map
         router = url_map._router or url_map.router
         found = router.match(request.method if kind is Plan else kind.method, scope["path"])
-        if found is None and router.misses(scope["path"]):
+        if found is not None:
+            request.url_rule, request.view_args = found
+        elif router.misses(scope["path"]):
             request.routing_exception = exceptions.NotFound()
-    if found is not None:
-        request.url_rule, request.view_args = found
-    elif request.routing_exception is None:
+        else:
+            match_by_map(ctx)
+    else:
         match_by_map(ctx)
     if app._mounts and (mount := app._mounts[0].find(ctx)) is not None:
         ctx.plan = mount
@@ -251,8 +252,8 @@ async def full_dispatch_request(ctx: AppContext) -> Response:
         not (signals._in_use and plan.finished.receivers)
     ):  # fmt: skip
         # PERF: what `finalize_request` does with these, without asking what else they might be.
-        make: t.Any = app.json.response if isinstance(rv, (dict, list)) else app.response_class
-        response = make(rv)
+        is_text = kind is str or kind is bytes
+        response = response_of(app.response_class, rv) if is_text else app.json.response(rv)
         if plan.after or ctx._after_request_functions or (
             ctx._session_if_open is not None or b"cookie" in request._raw
         ):  # fmt: skip
