@@ -28,7 +28,7 @@ from .helpers import ContextStream
 from .plan import ORIGINALS, REPLACEABLE, Group, Plan, grouped, plan_for, replaced_methods
 from .responses import as_ours, calls_wsgi, make_response
 from .signals import appcontext_popped, appcontext_pushed, appcontext_tearing_down, request_started
-from .wrappers import Request, Response, response_of
+from .wrappers import Request, Response, _response_of
 
 if t.TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -253,7 +253,7 @@ async def full_dispatch_request(ctx: AppContext) -> Response:
     ):  # fmt: skip
         # PERF: what `finalize_request` does with these, without asking what else they might be.
         is_text = kind is str or kind is bytes
-        response = response_of(app.response_class, rv) if is_text else app.json.response(rv)
+        response = _response_of(app.response_class, rv) if is_text else app.json.response(rv)
         if plan.after or ctx._after_request_functions or (
             ctx._session_if_open is not None or b"cookie" in request._raw
         ):  # fmt: skip

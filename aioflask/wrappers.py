@@ -578,7 +578,19 @@ class Response(_WerkzeugResponse):
                 self._plain = response.encode() if kind is str else response  # type: ignore[assignment, union-attr]
             else:
                 self.response = response
-            self._describe(status, mimetype, content_type)
+            if status is None:
+                status = self.default_status
+            if status != 200:  # PERF: the class says what most responses have.
+                if type(status) is int:
+                    self._status_code = status
+                else:  # The class has words of its own: "201 Here It Is".
+                    self.status = status
+            if mimetype is None:
+                mimetype = self.default_mimetype or ""
+            if content_type is not None:
+                self._type = content_type
+            elif mimetype != "text/html":
+                self._type = fields.content_type_of(mimetype)
         else:
             if kind is types.CoroutineType:
                 response.close()  # type: ignore[union-attr]
@@ -586,27 +598,6 @@ class Response(_WerkzeugResponse):
 
                 raise TypeError(never_awaited(response))
             super().__init__(response, status, headers, mimetype, content_type, direct_passthrough)  # type: ignore[arg-type]
-
-    def _describe(
-        self,
-        status: int | None = None,
-        mimetype: str | None = None,
-        content_type: str | None = None,
-    ) -> None:
-        if status is None:
-            status = self.default_status
-        if status != 200:  # PERF: the class says what most responses have.
-            if type(status) is int:
-                self._status_code = status
-            else:  # The class has words of its own: "201 Here It Is".
-                self.status = status
-        if content_type is not None:
-            self._type = content_type
-        else:
-            if mimetype is None:
-                mimetype = self.default_mimetype or ""
-            if mimetype != "text/html":
-                self._type = fields.content_type_of(mimetype)
 
     headers: Headers = t.cast(Headers, fields.HeadersOnDemand())
 
@@ -771,13 +762,14 @@ class Response(_WerkzeugResponse):
             await hop(ctx, self.close)
 
 
-def response_of(kind: type[Response], body: str | bytes) -> Response:
+def _response_of(kind: type[Response], body: str | bytes) -> Response:
     """``kind(body)``. PERF: to call a class that has a constructor takes twice as long."""
     if kind is not Response:
         return kind(body)
     made: Response = _new(Response)
+    if made.default_status != 200 or made.default_mimetype != "text/html":
+        return kind(body)
     made._plain = body.encode() if isinstance(body, str) else body
-    made._describe()
     return made
 
 
