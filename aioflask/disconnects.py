@@ -58,8 +58,7 @@ async def watched(ctx: AppContext) -> Response | Nobody:
 class Nobody:
     """What stands in a response's place when nobody is there to get one."""
 
-    def _messages(self, ctx: AppContext) -> None:
-        """There are none."""
+    _messages: t.Any = staticmethod(lambda ctx: None)
 
     async def send_asgi(self, ctx: AppContext, send: t.Any) -> None:
         """Send nothing."""

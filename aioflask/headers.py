@@ -158,17 +158,15 @@ def field_value(name: str, value: str) -> bytes:
     return value.strip(" \t").encode("latin-1")
 
 
-def encoded(fields: t.Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
-    """Fields as ASGI wants them; raises what `field_name` and `field_value` raise."""
-    return [(field_name(name), field_value(name, value)) for name, value in fields]
-
-
 sendable: dict[tuple[str, str], tuple[bytes, bytes]] = {}
 """Fields as ASGI wants them, by how they were written: those of late that were no cookies."""
 
 
 def send_field(name: str, value: str) -> tuple[bytes, bytes]:
-    """A field as ASGI wants it, as `encoded` has it; look into `sendable` first."""
+    """A field as ASGI wants it; look into `sendable` first.
+
+    :raises UnsendableResponse: as `field_name` and `field_value` do.
+    """
     plain = value.isascii() and value.isprintable()  # PERF: most are.
     found = field_name(name), value.strip().encode() if plain else field_value(name, value)
     if found[0] != b"set-cookie" and len(value) < 200:
@@ -198,6 +196,11 @@ def checked(set_cookie: F) -> F:
         set_cookie(response, key, value, max_age, expires, path, domain, *args, **kwargs)
 
     return t.cast(F, check)
+
+
+def encoded(fields: t.Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
+    """Fields as ASGI wants them; raises what `send_field` raises."""
+    return [send_field(name, value) for name, value in fields]
 
 
 @lru_cache(100)

@@ -8,6 +8,7 @@ Source for the syntax: https://werkzeug.palletsprojects.com/en/stable/routing/.
 
 from __future__ import annotations
 
+import gc
 import re
 import typing as t
 from functools import lru_cache
@@ -33,12 +34,12 @@ class _Node:
     __slots__ = ("dynamic", "rules", "static")
 
     def __init__(self, rules: dict[str, Found | None]) -> None:
-        self.static: dict[str, _Node] = {}
-        self.dynamic: list[tuple[Test, bool, _Node]] = []
+        self.static: dict[str, _Node] = _NOTHING
+        self.dynamic: tuple[tuple[Test, bool, _Node], ...] = ()
         self.rules: dict[str, Found | None] = rules
 
 
-_NO_RULES: dict[str, Found | None] = {}
+_NOTHING: dict[str, t.Any] = {}
 
 
 class Router:
@@ -54,24 +55,32 @@ class Router:
         hosts = url_map._matcher._root
         top = hosts.static.get(url_map.default_subdomain or "")
         if top is not None and not url_map.host_matching:
-            self.root = self._compile(top, [])
+            collects = gc.isenabled()
+            gc.disable()  # PERF: it would look at all this, which stays, again and again.
+            try:
+                self.root = self._compile(top, [])
+            finally:
+                if collects:
+                    gc.enable()
         self._knows_all = top is not None and not (url_map.host_matching or hosts.dynamic)
         # The map takes leading slashes for one.
         self.paths = {p: rules for p, rules in self.paths.items() if not p.startswith("//")}
 
     def _compile(self, state: t.Any, path: list[str] | None) -> _Node:
-        node = _Node(self._by_method(state.rules) if state.rules else _NO_RULES)
+        node = _Node(self._by_method(state.rules) if state.rules else _NOTHING)
         if path is not None and state.rules:
             self.paths["/".join(path)] = node.rules
-        for part, after in state.static.items():
-            below = None if path is None else [*path, part]
-            node.static[part] = self._compile(after, below)
+        if state.static:
+            node.static = {
+                part: self._compile(after, None if path is None else [*path, part])
+                for part, after in state.static.items()
+            }
         for part, after in state.dynamic:
             test = _test(part)
             if test is None:
-                node.dynamic.append((_ask, True, _Node(_NO_RULES)))
+                node.dynamic += ((_ask, True, _Node(_NOTHING)),)
                 break
-            node.dynamic.append((test, part.final, self._compile(after, None)))
+            node.dynamic += ((test, part.final, self._compile(after, None)),)
         return node
 
     def _by_method(self, rules: list[Rule]) -> dict[str, Found | None]:
@@ -212,10 +221,27 @@ _variable = re.compile(r"<(?:([a-zA-Z_]\w*):)?([a-zA-Z_]\w*)>", re.A)
 @lru_cache(4096)
 def _part_of(content: str, weight: int | None) -> RulePart:
     """A segment's text, or with a ``weight`` its expression, as Werkzeug weighs them."""
-    if weight is not None:
-        return RulePart(content, False, False, False, Weighting(0, [], -1, [weight]))
-    lengths = [(0, -len(content))] if content else []
-    return RulePart(content, False, True, False, Weighting(-len(lengths), lengths, 0, []))
+    if weight is None:
+        return RulePart(content, False, True, False, _weight_of(len(content)))
+    return RulePart(content, False, False, False, Weighting(0, [], -1, [weight]))
+
+
+@lru_cache
+def _weight_of(length: int) -> Weighting:
+    lengths = [(0, -length)] if length else []
+    return Weighting(-len(lengths), lengths, 0, [])
+
+
+def _builder(append_unknown: bool) -> t.Callable[..., tuple[str, str]]:
+    def build(rule: Rule, /, **values: t.Any) -> tuple[str, str]:
+        compiled = Rule._compile_builder(rule, append_unknown).__get__(rule)
+        setattr(rule, "_build_unknown" if append_unknown else "_build", compiled)
+        return compiled(**values)  # type: ignore[no-any-return]
+
+    return build
+
+
+_BUILDERS = _builder(False), _builder(True)
 
 
 class LazyRule(Rule):
@@ -250,19 +276,16 @@ class LazyRule(Rule):
         self.arguments.add(text)
         return _part_of(rf"(?P<__werkzeug_0>{converter.regex})\Z", converter.weight)
 
+    def compile(self) -> None:
+        """As Werkzeug's, with one part for all the rules that are of no domain of their own."""
+        super().compile()
+        if self._parts[0] == _part_of("", None):
+            self._parts[0] = _part_of("", None)
+
     def _compile_builder(self, append_unknown: bool = True) -> t.Callable[..., tuple[str, str]]:
-        compiled = super()._compile_builder
         if self.defaults:  # A default that its converter refuses is told when the rule is added.
-            return compiled(append_unknown)
-        build: t.Callable[..., tuple[str, str]] | None = None
-
-        def build_late(rule: Rule, /, **values: t.Any) -> tuple[str, str]:
-            nonlocal build
-            if build is None:
-                build = compiled(append_unknown)
-            return build(rule, **values)
-
-        return build_late
+            return super()._compile_builder(append_unknown)
+        return _BUILDERS[append_unknown]
 
 
 class ASCIIInteger(IntegerConverter):

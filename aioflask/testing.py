@@ -194,11 +194,6 @@ async def _request_body(environ: WSGIEnvironment) -> t.AsyncGenerator[bytes, Non
             yield piece
 
 
-def _takes_wsgi(app: Flask) -> bool:
-    calls.look(app)
-    return app._wraps_wsgi or concurrency.mode == "wsgi"
-
-
 class FlaskClient(werkzeug.test.Client):
     """The test client of ``app.test_client()``: Werkzeug's, with the app's contexts and session.
 
@@ -283,7 +278,8 @@ class FlaskClient(werkzeug.test.Client):
         self, environ: WSGIEnvironment, buffered: bool = False
     ) -> tuple[t.Iterable[bytes], str, Headers]:
         """Send one request through the door that the app has; returns body, status, headers."""
-        if _takes_wsgi(self.application):
+        calls.look(self.application)
+        if self.application._wraps_wsgi or concurrency.mode == "wsgi":
             return super().run_wsgi_app(environ, buffered=buffered)
         self._add_cookies_to_wsgi(environ)
         loop = concurrency.background_loop()

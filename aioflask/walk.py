@@ -440,13 +440,6 @@ async def finalize_request(
     return response if isinstance(response, Response) else as_ours(ctx, response)
 
 
-def _concerns_session(ctx: AppContext) -> bool:
-    """Whether one of the cookies may be the session's, and want a refresh."""
-    config = ctx.app.config
-    refreshes: bool = config["SESSION_REFRESH_EACH_REQUEST"]
-    return refreshes and config["SESSION_COOKIE_NAME"].encode() in ctx._request._raw[b"cookie"]
-
-
 async def process_response(ctx: AppContext, response: Response) -> Response:
     """Run the after hooks, save the session, and return the response to send."""
     plan = ctx.plan or _planned(ctx)
@@ -469,7 +462,10 @@ async def process_response(ctx: AppContext, response: Response) -> Response:
         if session is not None and not interface.is_null_session(session):
             await call(ctx, interface.save_session, app, session, response)
     elif ctx._session_if_open is not None or (
-        b"cookie" in ctx._request._raw and _concerns_session(ctx)
+        (cookies := ctx._request._raw.get(b"cookie"))
+        # One of them may be the session's, and want a refresh.
+        and ctx.app.config["SESSION_REFRESH_EACH_REQUEST"]
+        and ctx.app.config["SESSION_COOKIE_NAME"].encode() in cookies
     ):
         app, interface = ctx.app, ctx.app.session_interface
         session = ctx._session_if_open or ctx._session

@@ -535,7 +535,6 @@ class Response(_WerkzeugResponse):
     """The body, while nobody has asked for it as :attr:`response`, or for what closes it."""
     _headers: Headers | None = None
     _iterable: t.Any = None
-    _closers: list[t.Callable[[], t.Any]] | None = None
     _around: t.Any = None
     """What is done while a stream of events is sent; see `sse`."""
     _type = "text/html; charset=utf-8"
@@ -615,23 +614,17 @@ class Response(_WerkzeugResponse):
             self._plain = None
         self._iterable = value
 
-    @property
-    def _on_close(self) -> t.Any:
-        if self._closers is None:
-            self._closers = []
+    @lazy
+    def _on_close(self) -> list[t.Callable[[], t.Any]]:
         self.response  # noqa: B018 - so that it is closed
-        return self._closers
-
-    @_on_close.setter
-    def _on_close(self, value: t.Any) -> None:
-        self._closers = value
+        return []
 
     @classmethod
     def force_type(cls, response: t.Any, environ: t.Any = None) -> t.Any:
         """Make a response of this class of another one's, or of a WSGI application."""
         made = super().force_type(response, environ)
-        own = vars(made)  # Werkzeug's has these three on the instance.
-        for name in own.keys() & {"headers", "response", "_on_close"}:
+        own = vars(made)  # Werkzeug's has these two on the instance.
+        for name in own.keys() & {"headers", "response"}:
             setattr(made, name, own.pop(name))
         return made
 
@@ -758,7 +751,7 @@ class Response(_WerkzeugResponse):
         """Close a response that no thread has closed; what it calls may block."""
         if hasattr(self.response, "aclose"):
             await self.response.aclose()
-        if self._closers or hasattr(self.response, "close"):
+        if self.__dict__.get("_on_close") or hasattr(self.response, "close"):
             await hop(ctx, self.close)
 
 
