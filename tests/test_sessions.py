@@ -573,6 +573,7 @@ def test_an_interface_without_open_session_says_so() -> None:
 
 
 def test_async_signing_serializer_is_made_once(app: aioflask.Flask) -> None:
+    app.session_interface = SecureCookieSessionInterface()  # The class has one for all.
     first = serializer_of(app)
     assert serializer_of(app) is first
     app.secret_key = "new"
