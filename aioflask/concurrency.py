@@ -578,13 +578,6 @@ async def _call(func: t.Callable[..., t.Any], args: t.Iterable[t.Any]) -> t.Any:
     return await func(*args)
 
 
-def _is_cancellation(error: BaseException) -> bool:
-    trio = sys.modules.get("trio")
-    return isinstance(error, asyncio.CancelledError) or (
-        trio is not None and isinstance(error, trio.Cancelled)
-    )
-
-
 async def _settle(future: concurrent.futures.Future[T], coro: t.Awaitable[T]) -> None:
     """Hand the outcome of a coroutine to a thread that waits for it."""
     try:
@@ -592,8 +585,11 @@ async def _settle(future: concurrent.futures.Future[T], coro: t.Awaitable[T]) ->
     except BaseException as error:
         future.set_exception(error)
         # The thread raises it. Only what the loop itself has to see goes on here.
-        if isinstance(error, GeneratorExit) or _is_cancellation(error):
-            raise
+        if not isinstance(error, Exception):
+            from anyio import get_cancelled_exc_class
+
+            if isinstance(error, (GeneratorExit, get_cancelled_exc_class())):
+                raise
 
 
 def async_to_sync(func: t.Callable[P, t.Awaitable[T]]) -> t.Callable[P, T]:

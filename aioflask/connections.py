@@ -3,42 +3,38 @@
 from __future__ import annotations
 
 import typing as t
+from functools import lru_cache
 
 if t.TYPE_CHECKING:
     from .app import Flask
     from .typing import Receive, Scope, Send
 
 
-async def connect(app: Flask, scope: Scope, receive: Receive, send: Send) -> None:
-    """Take a connection to its door: a wrapped ``wsgi_app``, the lifespan, a WebSocket's.
+def connect(app: Flask, scope: Scope, receive: Receive, send: Send) -> t.Awaitable[None]:
+    """Take a connection to its door: a WebSocket's, the lifespan, a wrapped ``wsgi_app``.
 
     :raises ValueError: for a protocol that ASGI does not know.
     """
     kind = scope["type"]
+    if kind == "websocket":
+        return _websockets().serve(app, scope, receive, send)  # type: ignore[no-any-return]
+    if kind == "lifespan":
+        from . import lifespan
+
+        return lifespan.serve(app, scope, receive, send)
     if kind == "http":
         from . import doors
 
-        await doors.through_wsgi(app, scope, receive, send)
-    elif kind == "lifespan":
-        from . import lifespan
-
-        await lifespan.serve(app, scope, receive, send)
-    elif kind == "websocket":
-        serve = _doors.get("websocket") or _open_websocket_door()
-        await serve(app, scope, receive, send)
-    else:
-        raise ValueError(f"{app!r} was called with an ASGI scope of type {kind!r}.")
+        return doors.through_wsgi(app, scope, receive, send)
+    raise ValueError(f"{app!r} was called with an ASGI scope of type {kind!r}.")
 
 
-_doors: dict[str, t.Any] = {}
-
-
-def _open_websocket_door() -> t.Any:
+@lru_cache
+def _websockets() -> t.Any:
     # PERF: an import costs half a us, also where it has been done.
-    from .websockets import serve
+    from . import websockets
 
-    _doors["websocket"] = serve
-    return serve
+    return websockets
 
 
 async def decline(app: t.Any, scope: Scope, receive: Receive, send: Send) -> None:

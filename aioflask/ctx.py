@@ -247,12 +247,16 @@ class AppContext:
 
     def push(self) -> None:
         """Make this the active context, and match its request if that was not done yet."""
+        self._step(self._push())
+
+    def _step(self, coro: t.Coroutine[t.Any, t.Any, None]) -> None:
+        """Run a coroutine to its end, which on the loop must not have to wait."""
         if not on_loop():
-            complete(self._push())
+            complete(coro)
             return
         self._inline = True
         try:
-            self._push().send(None)
+            coro.send(None)
         except StopIteration:
             pass
         finally:
@@ -305,16 +309,7 @@ class AppContext:
         """
         if exc is _sentinel:
             exc = sys.exc_info()[1]
-        if not on_loop():
-            complete(self._pop(exc))
-            return
-        self._inline = True
-        try:
-            self._pop(exc).send(None)
-        except StopIteration:
-            pass
-        finally:
-            self._inline = False
+        self._step(self._pop(exc))
 
     async def _pop(self, exc: BaseException | None) -> None:
         from . import walk

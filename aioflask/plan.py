@@ -12,6 +12,7 @@ from functools import wraps
 
 from . import concurrency, signals
 from .concurrency import iscoroutinefunction, needs_thread
+from .json.provider import JSONProvider
 from .routing import WEBSOCKET
 from .sessions import SecureCookieSessionInterface
 
@@ -128,7 +129,7 @@ class Plan:
 
     __slots__ = tuple(
         "after awaits_view before begins calls crosses lazy_session ends_plainly listeners "
-        "lists lists_then mixes on_thread prepares preprocessors replaced "
+        "lists lists_then mixes on_thread plain_json prepares preprocessors replaced "
         "teardown_appcontext teardown_request tears_down view view_is_async "
         "view_needs_thread watches".split()
     )
@@ -171,6 +172,8 @@ class Plan:
         )
         ends = {"make_response", "process_response", "finalize_request"}
         self.ends_plainly: bool = self.replaced.isdisjoint(ends)
+        response = getattr(app.json.response, "__func__", None)
+        self.plain_json: bool = response is JSONProvider.response
         self.on_thread: bool = self.view_needs_thread and concurrency.mode != "hop"
         mixes = self.on_thread or self.begins or self.replaced or self._mixes(app)
         self.mixes: bool = bool(mixes)

@@ -253,7 +253,7 @@ async def full_dispatch_request(ctx: AppContext) -> Response:
     ):  # fmt: skip
         # PERF: what `finalize_request` does with these, without asking what else they might be.
         is_text = kind is str or kind is bytes
-        response = _response_of(app.response_class, rv) if is_text else app.json.response(rv)
+        response = _response_of(app.response_class, rv) if is_text else _json_of(app, plan, rv)
         if plan.after or ctx._after_request_functions or (
             ctx._session_if_open is not None or b"cookie" in request._raw
         ):  # fmt: skip
@@ -261,6 +261,13 @@ async def full_dispatch_request(ctx: AppContext) -> Response:
     else:
         response = await _step(ctx, finalize_request, rv)
     return response if type(response) is Response else as_ours(ctx, response)
+
+
+def _json_of(app: Flask, plan: Plan, rv: t.Any) -> Response:
+    kind, provider = app.response_class, app.json
+    if kind is Response and plan.plain_json:  # PERF: what `response` does with one value.
+        return _response_of(kind, provider.dump_bytes(rv), provider.mimetype)
+    return provider.response(rv)
 
 
 async def preprocess_request(ctx: AppContext) -> t.Any:

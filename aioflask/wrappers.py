@@ -755,14 +755,15 @@ class Response(_WerkzeugResponse):
             await hop(ctx, self.close)
 
 
-def _response_of(kind: type[Response], body: str | bytes) -> Response:
-    """``kind(body)``. PERF: to call a class that has a constructor takes twice as long."""
-    if kind is not Response:
-        return kind(body)
+def _response_of(kind: type[Response], body: str | bytes, mimetype: str | None = None) -> Response:
+    """``kind(body, mimetype=mimetype)``, at half the price of a call of the class."""
     made: Response = _new(Response)
-    if made.default_status != 200 or made.default_mimetype != "text/html":
-        return kind(body)
+    mimetype = mimetype or made.default_mimetype
+    if kind is not Response or made.default_status != 200 or not mimetype:
+        return kind(body, mimetype=mimetype)
     made._plain = body.encode() if isinstance(body, str) else body
+    if mimetype != "text/html":
+        made._type = fields.content_type_of(mimetype)
     return made
 
 
