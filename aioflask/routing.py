@@ -52,6 +52,8 @@ class Router:
         }
         self.paths: dict[str, dict[str, Found | None]] = {}
         self.root: _Node = _Node({})
+        self.below = self.root
+        """What follows the path's first slash."""
         hosts = url_map._matcher._root
         top = hosts.static.get(url_map.default_subdomain or "")
         if top is not None and not url_map.host_matching:
@@ -59,6 +61,7 @@ class Router:
             gc.disable()  # PERF: it would look at all this, which stays, again and again.
             try:
                 self.root = self._compile(top, [])
+                self.below = self.root.static.get("", self.root)
             finally:
                 if collects:
                     gc.enable()
@@ -106,11 +109,11 @@ class Router:
         if rules is not None:
             found = rules.get(method)
             return None if found is None else (found[0], {})
-        if path.startswith("//"):
+        if path[:1] != "/" or path[:2] == "//":
             return None
-        node = self.root
+        node = self.below
         values: list[str] = []
-        parts = path.split("/")
+        parts = path[1:].split("/")
         for i, part in enumerate(parts):
             child = node.static.get(part)
             if child is not None:
