@@ -58,11 +58,11 @@ class Limit:
         # COMPAT: None is no limit of one's own, so the configuration's holds.
         own = request._limits
         if own is not None and own.get(self.name) is not None:
-            return t.cast("int | None", own[self.name])
-        ctx = _cv_app.get(None)
+            return own[self.name]  # type: ignore[no-any-return]
+        ctx: t.Any = _cv_app.get(None)
         if ctx is None:
-            return t.cast("int | None", getattr(Request, self.name, None))
-        return t.cast("int | None", ctx.app.config[self.setting])
+            return getattr(Request, self.name, None)
+        return ctx.app.config[self.setting]  # type: ignore[no-any-return]
 
     def __set__(self, request: t.Any, value: int | None) -> None:
         request._limits = {**(request._limits or {}), self.name: value}
@@ -135,7 +135,7 @@ class Body:
             if self.complete and self.received < (self.length or 0):
                 raise ClientDisconnected()
             if piece:
-                return t.cast(bytes, piece)
+                return piece  # type: ignore[no-any-return]
         return b""
 
     async def read(self) -> bytes:
@@ -278,16 +278,16 @@ def parse_pairs(text: str) -> list[tuple[str, str]]:
     PERF: the same as `urllib.parse.parse_qsl`, at a fourth of its price. Invalid UTF-8 stays
     percent-encoded.
     """
-    pairs = []
-    for part in text.replace("+", " ").split("&"):
-        if part:
-            name, _, value = part.partition("=")
-            if "%" in name:
-                name = unquote_to_bytes(name).decode("utf-8", "werkzeug.url_quote")
-            if "%" in value:
-                value = unquote_to_bytes(value).decode("utf-8", "werkzeug.url_quote")
-            pairs.append((name, value))
-    return pairs
+    pairs = [part.partition("=") for part in text.replace("+", " ").split("&") if part]
+    if "%" not in text:
+        return [(name, value) for name, _, value in pairs]
+    return [(_unquoted(name), _unquoted(value)) for name, _, value in pairs]
+
+
+def _unquoted(text: str) -> str:
+    if "%" not in text:
+        return text
+    return unquote_to_bytes(text).decode("utf-8", "werkzeug.url_quote")
 
 
 def multidict(kind: type[t.Any], pairs: list[tuple[str, t.Any]]) -> t.Any:

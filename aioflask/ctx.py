@@ -170,7 +170,7 @@ class AppContext:
         """The request; RuntimeError if there is none."""
         if self._request is None:
             raise RuntimeError("There is no request in this context: it was made without one.")
-        return t.cast("Request", self._request)
+        return self._request  # type: ignore[no-any-return]
 
     @property
     def url_adapter(self) -> MapAdapter | None:
@@ -344,7 +344,8 @@ class AppContext:
     def _leave_context(self) -> None:
         """Have what streams in the request's own context not see the request by chance."""
         if self._context is not None:
-            self._context.run(_cv_app.set, t.cast(AppContext, self._outer))
+            outer: t.Any = self._outer
+            self._context.run(_cv_app.set, outer)
             if self._ending:  # A stream, which may be long, holds up no plain function.
                 self.leave_lane()
 

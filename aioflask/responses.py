@@ -58,7 +58,7 @@ def make_response(ctx: AppContext, rv: t.Any) -> Response:
             rv.status_code = status
     if headers:
         rv.headers.update(headers)
-    return t.cast("Response", rv)
+    return rv  # type: ignore[no-any-return]
 
 
 def _of_exception(ctx: AppContext, error: HTTPException, response_class: t.Any) -> t.Any:

@@ -247,7 +247,7 @@ class Request(_WerkzeugRequest):
     @property
     def endpoint(self) -> str | None:
         """The endpoint that matched, or None."""
-        return None if self.url_rule is None else t.cast("str | None", self.url_rule.endpoint)
+        return None if self.url_rule is None else self.url_rule.endpoint
 
     @property
     def blueprint(self) -> str | None:
@@ -402,13 +402,13 @@ class Request(_WerkzeugRequest):
     def form(self) -> ImmutableMultiDict[str, str]:
         """The fields of a form, urlencoded or multipart; empty for another body."""
         self._load_form_data()
-        return t.cast("ImmutableMultiDict[str, str]", self.__dict__["form"])
+        return self.__dict__["form"]  # type: ignore[no-any-return]
 
     @lazy
     def files(self) -> ImmutableMultiDict[str, FileStorage]:
         """The files of a multipart form, by the names of their fields."""
         self._load_form_data()
-        return t.cast("ImmutableMultiDict[str, FileStorage]", self.__dict__["files"])
+        return self.__dict__["files"]  # type: ignore[no-any-return]
 
     def _load_form_data(self) -> None:
         own, body, data = self.__dict__, self._body, None
