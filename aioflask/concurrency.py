@@ -585,11 +585,8 @@ async def _settle(future: concurrent.futures.Future[T], coro: t.Awaitable[T]) ->
     except BaseException as error:
         future.set_exception(error)
         # The thread raises it. Only what the loop itself has to see goes on here.
-        if not isinstance(error, Exception):
-            from anyio import get_cancelled_exc_class
-
-            if isinstance(error, (GeneratorExit, get_cancelled_exc_class())):
-                raise
+        if not isinstance(error, (Exception, BaseExceptionGroup, KeyboardInterrupt, SystemExit)):
+            raise
 
 
 def async_to_sync(func: t.Callable[P, t.Awaitable[T]]) -> t.Callable[P, T]:

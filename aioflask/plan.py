@@ -172,7 +172,7 @@ class Plan:
         )
         ends = {"make_response", "process_response", "finalize_request"}
         self.ends_plainly: bool = self.replaced.isdisjoint(ends)
-        response = getattr(app.json.response, "__func__", None)
+        response = getattr(getattr(app.json, "response", None), "__func__", None)
         self.plain_json: bool = response is JSONProvider.response
         self.on_thread: bool = self.view_needs_thread and concurrency.mode != "hop"
         mixes = self.on_thread or self.begins or self.replaced or self._mixes(app)

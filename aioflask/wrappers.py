@@ -626,6 +626,8 @@ class Response(_WerkzeugResponse):
         own = vars(made)  # Werkzeug's has these two on the instance.
         for name in own.keys() & {"headers", "response"}:
             setattr(made, name, own.pop(name))
+        if not cls._lazy_send:
+            made.response  # noqa: B018 - which is sent as the class says
         return made
 
     @lazy

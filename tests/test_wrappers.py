@@ -13,12 +13,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from werkzeug.datastructures import Headers, ImmutableMultiDict, MultiDict
-from werkzeug.test import EnvironBuilder
+from werkzeug.test import Client, EnvironBuilder
 from werkzeug.wrappers import Request as TheirRequest
 from werkzeug.wrappers import Response as TheirResponse
 
 from aioflask import Flask, Request, Response, g, request
 from aioflask.body import parse_pairs
+from aioflask.concurrency import nonblocking
 from aioflask.environ import build_environ, scope_from_environ
 
 MANY = settings(max_examples=80, deadline=None)
@@ -615,3 +616,25 @@ def test_what_a_subclass_makes_of_an_environ_leaves_an_async_stream_alone() -> N
 
 def test_a_subclass_made_by_hand_is_as_lazy_as_ours() -> None:
     assert "_headers" not in vars(Text("x")) and "_headers" in vars(Shouting("x"))
+
+
+@pytest.mark.parametrize("door", ["asgi", "wsgi"])
+def test_a_response_of_ours_becomes_one_of_the_apps_class_that_changes_header_fields(
+    door: str,
+) -> None:
+    class Tagged(Response):
+        def get_wsgi_headers(self, environ: Any) -> Any:
+            headers = super().get_wsgi_headers(environ)
+            headers["X-Tag"] = "tagged"
+            return headers
+
+    app = Flask("wrappers_test", static_folder=None)
+    app.response_class = Tagged
+    app.add_url_rule("/", "view", nonblocking(lambda: Response("text")))
+    client = app.test_client()
+    for _ in range(2):
+        if door == "asgi":
+            answer: Any = client.get("/")
+        else:
+            answer = Client(app.wsgi_app).get("/")
+        assert (answer.text, answer.headers["X-Tag"]) == ("text", "tagged")
