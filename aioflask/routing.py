@@ -52,7 +52,7 @@ class Router:
         }
         self.paths: dict[str, dict[str, Found | None]] = {}
         self.root: _Node = _Node({})
-        self.below = self.root
+        self.below: _Node = self.root
         """What follows the path's first slash."""
         hosts = url_map._matcher._root
         top = hosts.static.get(url_map.default_subdomain or "")

@@ -760,9 +760,9 @@ class Response(_WerkzeugResponse):
 def _response_of(kind: type[Response], body: str | bytes, mimetype: str | None = None) -> Response:
     """``kind(body, mimetype=mimetype)``, at half the price of a call of the class."""
     made: Response = _new(Response)
-    mimetype = mimetype or made.default_mimetype
-    if kind is not Response or made.default_status != 200 or not mimetype:
+    if kind is not Response or made.default_status != 200 or not made.default_mimetype:
         return kind(body, mimetype=mimetype)
+    mimetype = mimetype or made.default_mimetype
     made._plain = body.encode() if isinstance(body, str) else body
     if mimetype != "text/html":
         made._type = fields.content_type_of(mimetype)

@@ -210,7 +210,7 @@ def test_an_exception_keeps_its_traceback_and_grows_no_cause(flow: Flow) -> None
     assert error.__cause__ is None
     names = [frame.name for frame in traceback.extract_tb(error.__traceback__)]
     assert names[-1] == "view"
-    assert "dispatch_request" in names
+    assert "full_dispatch_request" in names
 
 
 def test_the_request_is_there_in_a_handler(flow: Flow) -> None:
