@@ -119,7 +119,7 @@ class Request(_WerkzeugRequest):
         Source: https://asgi.readthedocs.io/en/latest/specs/www.html#http-connection-scope
         """
         if cls is Request or cls.__init__ is Request.__init__:
-            self: t.Self = _new(cls)
+            self: t.Self = _new(cls) if cls is Request else cls.__new__(cls)
             self.method = scope["method"].upper()
         else:  # COMPAT: a class with a constructor of its own expects Werkzeug's argument.
             from .environ import LazyInput, environ_of

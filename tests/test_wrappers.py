@@ -638,3 +638,22 @@ def test_a_response_of_ours_becomes_one_of_the_apps_class_that_changes_header_fi
         else:
             answer = Client(app.wsgi_app).get("/")
         assert (answer.text, answer.headers["X-Tag"]) == ("text", "tagged")
+
+
+def test_a_request_class_with_a_new_of_its_own_has_it_called() -> None:
+    class Numbered(Request):
+        number = 0
+
+        def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+            made = super().__new__(cls)
+            made.number = 7
+            return made
+
+    def view() -> str:
+        seen: Any = request
+        return str(seen.number)
+
+    app = Flask("wrappers_test", static_folder=None)
+    app.request_class = Numbered
+    app.add_url_rule("/", "view", nonblocking(view))
+    assert app.test_client().get("/").text == "7"
