@@ -598,7 +598,7 @@ class Flask(Scaffold):
                         response = await walk.fail(ctx, failure)
                         failure = None  # Its traceback holds this frame.
                     elif needs.tears_down or request._leaves_something or (
-                        response._plain is None and isinstance(response.response, ContextStream)
+                        response._plain is None and isinstance(response._iterable, ContextStream)
                     ):  # fmt: skip
                         await walk.end(ctx, None, response)
             finally:

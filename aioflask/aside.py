@@ -21,7 +21,8 @@ class Aside:
 
     async def _run(self) -> None:
         if not self._is_stopped:
-            async with Interruptible() as self._block:
+            self._block = Interruptible()
+            async with self._block:
                 await self._func()
 
     def stop(self) -> None:

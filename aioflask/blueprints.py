@@ -19,6 +19,11 @@ from .scaffold import F, Scaffold, setupmethod
 if t.TYPE_CHECKING:
     from .app import Flask
 
+_MERGED = (
+    "before_request_funcs after_request_funcs teardown_request_funcs before_websocket_funcs"
+    " after_websocket_funcs teardown_websocket_funcs url_default_functions url_value_preprocessors"
+    " template_context_processors".split()
+)
 DeferredSetupFunction = Callable[["BlueprintSetupState"], None]
 
 
@@ -192,17 +197,7 @@ class Blueprint(Scaffold):
             copies = {code: dict(handlers) for code, handlers in codes.items()}
             app.error_handler_spec[scoped(key)] = defaultdict(dict, copies)
         app.view_functions.update(self.view_functions)
-        for registry in (
-            "before_request_funcs",
-            "after_request_funcs",
-            "teardown_request_funcs",
-            "before_websocket_funcs",
-            "after_websocket_funcs",
-            "teardown_websocket_funcs",
-            "url_default_functions",
-            "url_value_preprocessors",
-            "template_context_processors",
-        ):
+        for registry in _MERGED:
             for key, functions in getattr(self, registry).items():
                 getattr(app, registry)[scoped(key)].extend(functions)
 

@@ -110,54 +110,54 @@ class Body:
         if self.unread:
             piece, self.unread = self.unread, b""
             return piece
-        if self.complete:
-            return b""
-        request = self.request
-        limit = request.max_content_length
+        limit = None if self.complete else self.request.max_content_length
         if not self.received:
             self.check_announced(limit, "MAX_CONTENT_LENGTH")
         while not self.complete:
-            message = await self._receive()
-            if message["type"] == "http.disconnect":
-                self.complete = True
-                raise ClientDisconnected()
-            if not message.get("more_body", False):
-                self.complete = True
-                self.request = self._receive = None
-                if request._watch is not None:
-                    request._watch.start()
-            piece = message.get("body", b"")
-            self.received += len(piece)
-            if limit is not None and self.received > limit:
-                self.complete = True
-                raise BodyTooLarge("MAX_CONTENT_LENGTH", limit)
-            # A server that marks its input as terminated lets a body cut short look whole.
-            if self.complete and self.received < (self.length or 0):
-                raise ClientDisconnected()
-            if piece:
-                return piece  # type: ignore[no-any-return]
+            if piece := self._take(await self._receive(), limit):
+                return piece
         return b""
+
+    def _take(self, message: t.Any, limit: int | None) -> bytes:
+        """The bytes that one message brings, counted."""
+        if message["type"] == "http.disconnect":
+            self.complete = True
+            raise ClientDisconnected()
+        if not message.get("more_body", False):
+            self.complete = True
+            request, self.request, self._receive = self.request, None, None
+            if request._watch is not None:
+                request._watch.start()
+        piece: bytes = message.get("body", b"")
+        self.received += len(piece)
+        if limit is not None and self.received > limit:
+            self.complete = True
+            raise BodyTooLarge("MAX_CONTENT_LENGTH", limit)
+        # A server that marks its input as terminated lets a body cut short look whole.
+        if self.complete and self.received < (self.length or 0):
+            raise ClientDisconnected()
+        return piece
 
     async def read(self) -> bytes:
         """All that is left of the body.
 
         :raises BodyTooLarge: beyond ``MAX_BODY_MEMORY``, or ``request.max_content_length``.
         """
+        data, self.unread = self.unread, b""
         if self.complete:
-            return await self.read_piece()
-        limit = self.request.max_body_memory
-        self.check_size(self.request)
-        self.check_announced(limit, "MAX_BODY_MEMORY")
-        pieces: list[bytes] = []
-        size = 0
-        while piece := await self.read_piece():
-            pieces.append(piece)
-            size += len(piece)
-            if limit is not None and size > limit:
-                raise BodyTooLarge("MAX_BODY_MEMORY", limit)
-            if self.complete:
-                break  # type: ignore[unreachable]
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            return data
+        request = self.request
+        limit, of_memory = request.max_content_length, request.max_body_memory
+        self.check_announced(limit, "MAX_CONTENT_LENGTH")
+        self.check_announced(of_memory, "MAX_BODY_MEMORY")
+        pieces, size = [data], len(data)
+        while not self.complete:
+            data = self._take(await self._receive(), limit)
+            pieces.append(data)
+            size += len(data)
+            if of_memory is not None and size > of_memory:
+                raise BodyTooLarge("MAX_BODY_MEMORY", of_memory)
+        return data if size == len(data) else b"".join(pieces)  # type: ignore[unreachable]
 
     def wait(self, read: t.Callable[..., t.Coroutine[t.Any, t.Any, T]], *args: t.Any) -> T:
         """Read in plain code: ``read`` is awaited by the loop, while this thread waits."""
@@ -281,12 +281,13 @@ def parse_pairs(text: str) -> list[tuple[str, str]]:
     pairs = [part.partition("=") for part in text.replace("+", " ").split("&") if part]
     if "%" not in text:
         return [(name, value) for name, _, value in pairs]
-    return [(_unquoted(name), _unquoted(value)) for name, _, value in pairs]
+    return [
+        (_unquoted(name) if "%" in name else name, _unquoted(value) if "%" in value else value)
+        for name, _, value in pairs
+    ]
 
 
 def _unquoted(text: str) -> str:
-    if "%" not in text:
-        return text
     return unquote_to_bytes(text).decode("utf-8", "werkzeug.url_quote")
 
 

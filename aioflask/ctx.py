@@ -21,8 +21,6 @@ from .signals import appcontext_popped, appcontext_pushed
 from .urls import without_host
 
 if t.TYPE_CHECKING:
-    from types import TracebackType
-
     from _typeshed.wsgi import WSGIEnvironment
     from werkzeug.routing import MapAdapter
 
@@ -369,25 +367,15 @@ class AppContext:
         self.push()
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        tb: TracebackType | None,
-    ) -> None:
-        self.pop(exc_value)
+    def __exit__(self, kind: t.Any, error: BaseException | None, traceback: t.Any) -> None:
+        self.pop(error)
 
     async def __aenter__(self) -> t.Self:
         await self._push()
         return self
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        tb: TracebackType | None,
-    ) -> None:
-        await self._pop(exc_value)
+    async def __aexit__(self, kind: t.Any, error: BaseException | None, traceback: t.Any) -> None:
+        await self._pop(error)
 
 
 def _context_of(app: Flask, request: Request) -> AppContext:

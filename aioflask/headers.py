@@ -69,6 +69,7 @@ class ResponseHeaders(Headers):
         super().__setitem__(key, value)
 
 
+_new: t.Any = object.__new__
 _FRAGILE = frozenset(
     {b"authorization", b"date", b"if-modified-since", b"if-unmodified-since", b"if-range"}
 )
@@ -98,24 +99,17 @@ def long_suffix(environ: t.Any, length: int | None) -> t.Any:
     return {**environ, "HTTP_RANGE": "bytes=0-"}
 
 
-class HeadersOnDemand:
+def headers_of(response: Response) -> Headers:
     """The header fields of a response, to be read and changed, made when they are first wanted."""
-
-    def __set__(self, response: Response, headers: Headers) -> None:
-        response._headers = headers
-
-    def __get__(self, response: Response | None, owner: type) -> t.Any:
-        if response is None:
-            return self
-        if response._headers is not None:
-            return response._headers
+    headers = response._headers
+    if headers is None:
         kind = response._type
         pairs = [("Content-Type", kind)] if kind else []
-        if response._plain is not None and response.automatically_set_content_length:
-            pairs.append(known_field(len(response._plain))[0])
-        headers = response._headers = ResponseHeaders.__new__(ResponseHeaders)
+        if (body := response._plain) is not None and response.automatically_set_content_length:
+            pairs.append(known_field(len(body))[0])
+        headers = response._headers = _new(ResponseHeaders)
         headers._list = pairs
-        return headers
+    return headers
 
 
 F = t.TypeVar("F", bound=t.Callable[..., t.Any])

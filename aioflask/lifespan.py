@@ -105,7 +105,8 @@ class Serving:
         token = ctx._activate()
         try:
             # One block: a generator may open a nursery at the start, and close it at the end.
-            async with Interruptible() as self._block:
+            self._block = Interruptible()
+            async with self._block:
                 try:
                     await self._serve(ctx)
                 except Exception:

@@ -90,6 +90,13 @@ def grouped(functions: t.Iterable[Func]) -> Groups:
     return tuple(groups)
 
 
+def awaited(groups: Groups) -> tuple[Func, ...] | None:
+    """The functions of these groups if all are ``async def``, else None."""
+    if not all(group.is_async for group in groups):
+        return None
+    return tuple(func for group in groups for func in group.functions)
+
+
 # What opens, judges or saves a session. Salt, serializer and the like are asked whenever it is.
 _SEES_SESSIONS = (
     "open_session save_session get_signing_serializer get_cookie_name should_set_cookie"
@@ -128,9 +135,9 @@ class Plan:
     signals: t.ClassVar[tuple[NamedSignal, ...]] = OF_A_REQUEST
 
     __slots__ = tuple(
-        "after awaits_view before begins calls crosses lazy_session ends_plainly listeners "
-        "lists lists_then mixes on_thread plain_json prepares preprocessors replaced "
-        "teardown_appcontext teardown_request tears_down view view_is_async "
+        "after awaits_after awaits_before awaits_view before begins calls crosses ends_plainly "
+        "lazy_session listeners lists lists_then mixes on_thread plain_json prepares preprocessors "
+        "replaced teardown_appcontext teardown_request tears_down view view_is_async "
         "view_needs_thread watches".split()
     )
 
@@ -160,7 +167,13 @@ class Plan:
         self.replaced: frozenset[str] = replaced_methods(app, self.replaceable)
         self.prepares: bool = bool(self.before or self.preprocessors or self.replaced)
         self.awaits_view: bool = self.view_is_async and "dispatch_request" not in self.replaced
+        # Hooks that are awaited without a look at what they are; None if there are others.
+        is_ours = "preprocess_request" not in self.replaced and not self.preprocessors
+        self.awaits_before: tuple[Func, ...] | None = awaited(self.before) if is_ours else None
         self.lazy_session: bool = has_lazy_session(app)
+        self.awaits_after: tuple[Func, ...] | None = (
+            awaited(self.after) if self.lazy_session else None
+        )
         self.begins: bool = not self.lazy_session or bool(signals.appcontext_pushed.receivers)
         self.tears_down: bool = bool(
             self.teardown_request

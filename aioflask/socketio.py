@@ -196,7 +196,8 @@ class SocketIO:
         headers.append((b"x-forwarded-proto", scheme.encode("latin-1")))
         made = {**scope, "headers": headers, "aioflask.headers": scope["headers"]}
         is_open = t.cast("Flask", self.app)._open
-        async with _Block(self.server.eio) as block:
+        block = _Block(self.server.eio)
+        async with block:
             is_open.add(block)
             try:
                 await self.server.handle_request(made, receive, send)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
+import types
 import typing as t
 from asyncio import _get_running_loop
 from collections import deque
@@ -129,12 +130,13 @@ class ThreadStream(Job):
 class Watch:
     """Waits for a connection's ``http.disconnect``, beside the task that handles the request."""
 
+    _timer: asyncio.TimerHandle | None = None
+    _aside: Aside | None = None
+    _begun = False
+
     def __init__(self, receive: t.Any, tell: t.Callable[[], None]) -> None:
         self._receive = receive
         self._tell = tell
-        self._timer: asyncio.TimerHandle | None = None
-        self._aside: Aside | None = None
-        self._begun = False
 
     def start(self, delay: float = 0.0) -> None:
         """Begin to wait, once the request's body has been read, after ``delay`` seconds."""
@@ -180,22 +182,23 @@ WATCH_AFTER = 0.1
 """Seconds after which a stream's client is watched: most streams have ended by then."""
 
 
-class Client:
+class Client(Watch):
     """Whom a stream is sent to, and whether that one is still there.
 
     Since ASGI 2.4 a server tells by an `OSError` of ``send``; an older one stays silent, and a
-    generator that waits for its next chunk learns of it by neither. So a long stream is watched.
+    generator that waits for its next chunk learns of it by neither. So a long stream is watched,
+    once the request's body is read, and broken off when the client goes.
     Source: https://asgi.readthedocs.io/en/latest/specs/www.html#disconnected-client-send-exception
     """
 
+    gone: bool = False
+
     def __init__(self, receive: t.Any, send: t.Any, block: Interruptible) -> None:
-        self.gone: bool = False
+        self._receive = receive
         self._send = send
         self._block = block
-        self.watch: Watch = Watch(receive, self._leave)
-        """Breaks the stream off when the client goes; to be started once the body is read."""
 
-    def _leave(self) -> None:
+    def _tell(self) -> None:
         self.gone = True
         self._block.interrupt()
 
@@ -207,26 +210,23 @@ class Client:
             self.gone = True
 
 
-class AsyncStream:
-    """An async iterable of chunks, closed after use."""
+class StreamInContext:
+    """An async iterator of chunks, every step of which is taken in the request's own context."""
 
-    def __init__(self, iterable: t.AsyncIterable[t.Any], context: Context | None) -> None:
-        self._iterator = iterable.__aiter__()
+    def __init__(self, iterator: t.Any, context: Context) -> None:
+        self._iterator = iterator
         self._context = context
-        """The request's own, if it has one: then every step is taken there."""
 
-    def __aiter__(self) -> t.AsyncIterator[t.Any]:
-        return self._iterator if self._context is None else self
+    def __aiter__(self) -> t.Self:
+        return self
 
     async def __anext__(self) -> t.Any:
-        return await InContext(t.cast(Context, self._context), self._iterator.__anext__)
+        return await InContext(self._context, self._iterator.__anext__)
 
     async def aclose(self) -> None:
-        """Close the generator, so that its ``finally`` runs now."""
-        close = getattr(self._iterator, "aclose", None)
-        if close is None:
-            return
-        await (close() if self._context is None else InContext(self._context, close))
+        """Close it."""
+        if hasattr(self._iterator, "aclose"):
+            await InContext(self._context, self._iterator.aclose)
 
 
 def as_bytes(chunk: t.Any) -> bytes:
@@ -245,14 +245,15 @@ def as_bytes(chunk: t.Any) -> bytes:
 
 
 def as_chunks(ctx: AppContext, body: t.Any, close: t.Callable[[], t.Any]) -> t.Any:
-    """An async iterator with ``aclose()`` over a body of either colour.
+    """An async iterator over a body of either colour.
 
     ``close`` is called at the end, on the thread, where the body is a plain iterable.
 
     :raises StreamsFull: a 503, when all threads for streams are busy and their queue is full.
     """
     if hasattr(body, "__aiter__"):
-        return AsyncStream(body, ctx._context)
+        iterator = body.__aiter__()
+        return iterator if ctx._context is None else StreamInContext(iterator, ctx._context)
     pool = pool_of(ctx.app, "stream")
 
     def produce(put: Put) -> None:
@@ -284,13 +285,13 @@ async def send_stream(
     except StreamsFull:
         await response._close(ctx)
         raise
-    request, is_open, around = ctx.request, ctx.app._open, response._around
+    request, is_open, around = ctx._request, ctx.app._open, response._around
     send, block = (send, Interruptible()) if around is None else around.begin(send)
     client = Client(request._receive, send, block)
     if request._body.complete:
-        client.watch.start(WATCH_AFTER)
+        client.start(WATCH_AFTER)
     is_open.add(block)
-    is_async = hasattr(body, "__aiter__")
+    is_async = not isinstance(chunks, ThreadStream)
     complete, failure = around is not None, None  # Events may end at any of them.
     try:
         async with block:
@@ -301,7 +302,7 @@ async def send_stream(
     if around is not None:
         around.end()
     is_open.discard(block)
-    client.watch.stop()
+    client.stop()
     if failure is None or isinstance(failure, Exception):
         await _end(ctx, response, chunks, is_async)
     else:  # The task was cancelled. What the generator closes must not be.
@@ -322,10 +323,14 @@ async def _send_chunks(chunks: t.Any, is_async: bool, client: Client, start: t.A
     # COMPAT: as in WSGI, a generator that fails at once is a 500. An async one may wait for its
     # first event; the client must not, and is told the status now.
     first = b"" if is_async else as_bytes(await anext(chunks, b""))
-    await client.send(start)
-    if first:
-        await client.send({"type": "http.response.body", "body": first, "more_body": True})
     send = client._send  # PERF: what `client.send` does, without its call for each chunk.
+    try:
+        await send(start)
+        if first:
+            await send({"type": "http.response.body", "body": first, "more_body": True})
+    except OSError:
+        client.gone = True
+        return
     async for chunk in chunks:
         data = chunk if type(chunk) is bytes else as_bytes(chunk)
         if data:
@@ -337,6 +342,8 @@ async def _send_chunks(chunks: t.Any, is_async: bool, client: Client, start: t.A
 
 
 async def _end(ctx: AppContext, response: Response, chunks: t.Any, is_async: bool) -> None:
-    await chunks.aclose()
+    has_ended = type(chunks) is types.AsyncGeneratorType and chunks.ag_frame is None
+    if not has_ended and hasattr(chunks, "aclose"):
+        await chunks.aclose()
     if is_async:
-        await response._close(ctx)
+        await response._close(ctx, chunks)

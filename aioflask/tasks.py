@@ -58,7 +58,8 @@ class Task:
 
     async def _run(self) -> None:
         try:
-            async with Interruptible() as self.block:
+            self.block = Interruptible()
+            async with self.block:
                 await self._call()
         except Exception as error:
             self._report(error)

@@ -206,10 +206,20 @@ GRACE = 10.0
 """Seconds that what is broken off may take to clean up, before it is broken off again."""
 
 
+class _Done:
+    """Gives None to whom awaits it. PERF: a coroutine takes three times as long."""
+
+    def __await__(self) -> t.Generator[t.Any, t.Any, t.Any]:
+        return iter(())  # type: ignore[return-value]
+
+
+_DONE: t.Awaitable[t.Any] = _Done()
+
+
 class Interruptible:
     """A block whose awaiting others can break off; what follows the block goes on. ::
 
-        async with Interruptible() as block:  # Elsewhere: block.interrupt()
+        async with block:  # Elsewhere: block.interrupt()
             await forever()
 
     On asyncio a ``finally`` in the block may await, for `GRACE` seconds; on trio it has to shield
@@ -222,17 +232,17 @@ class Interruptible:
         self.interrupted: bool = False
         self._cancels = 0
         self._again: asyncio.TimerHandle | None = None
-        self.loop: t.Any = here()
+        self.loop: t.Any = _get_running_loop() or here()
         self._task: asyncio.Task[t.Any] | None = None
         self._scope: t.Any = None
 
-    async def __aenter__(self) -> t.Self:
+    def __aenter__(self) -> t.Awaitable[None]:
         if _get_running_loop() is not None:
-            self._task = asyncio.current_task()
+            self._task = asyncio.current_task(self.loop)
         else:
             self._scope = sys.modules["trio"].CancelScope()
             self._scope.__enter__()
-        return self
+        return _DONE
 
     async def go_away(self) -> None:
         """Say goodbye, where there is a way to, before the block is broken off."""
@@ -252,14 +262,20 @@ class Interruptible:
             self._task.cancel()
             self._again = self.loop.call_later(GRACE, self._cancel)
 
-    async def __aexit__(self, kind: t.Any, error: t.Any, traceback: t.Any) -> bool:
+    def __aexit__(self, kind: t.Any, error: t.Any, traceback: t.Any) -> t.Awaitable[bool]:
+        if self.interrupted or self._scope is not None:
+            return self._leave(error)
+        self._task = None
+        self.interrupted = True  # From here on an interruption comes too late.
+        return _DONE
+
+    async def _leave(self, error: BaseException | None) -> bool:
         if self._scope is not None:
-            return bool(self._scope.__exit__(kind, error, traceback))
+            return bool(self._scope.__exit__(type(error), error, None))
         task, self._task = self._task, None
         if self._again is not None:
             self._again.cancel()
-        if not self.interrupted or task is None:
-            self.interrupted = True  # From here on an interruption comes too late.
+        if task is None:
             return False
         if error is None:  # It came when the block was done; nobody else may be hit by it.
             try:

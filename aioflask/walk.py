@@ -20,15 +20,15 @@ from werkzeug import exceptions
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import RoutingException
 
-from . import concurrency, signals
+from . import concurrency
 from .concurrency import PoolFull, hop, iscoroutinefunction, needs_thread, on_loop
 from .globals import _cv_app, _request_context
 from .headers import UnsendableResponse
 from .helpers import ContextStream
 from .plan import ORIGINALS, REPLACEABLE, Group, Plan, grouped, plan_for, replaced_methods
-from .responses import as_ours, calls_wsgi, make_response
+from .responses import as_ours, calls_wsgi, make_plainly, make_response
 from .signals import appcontext_popped, appcontext_pushed, appcontext_tearing_down, request_started
-from .wrappers import Request, Response, _response_of
+from .wrappers import Request, Response
 
 if t.TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -213,23 +213,31 @@ async def begin(ctx: AppContext) -> None:
         ctx._session = interface.make_null_session(app) if session is None else session
 
 
+async def _start(ctx: AppContext, started: NamedSignal) -> None:
+    if not ctx.app._got_first_request:
+        ctx.app._got_first_request = True
+    await _send(ctx, started)
+
+
 # --- the dispatch ---------------------------------------------------------------------------------
 
 
 async def full_dispatch_request(ctx: AppContext) -> Response:
     """Run hooks, view and error handlers, and return the response."""
     app = ctx.app
-    if not app._got_first_request:
-        app._got_first_request = True
     plan: Plan = ctx.plan or _planned(ctx)
     request = ctx._request
     try:
-        if request_started.receivers:
-            await _send(ctx, request_started)
+        if request_started.receivers or not app._got_first_request:
+            await _start(ctx, request_started)
         rv: t.Any = None
-        if plan.prepares:
+        hooks = plan.awaits_before
+        if hooks is None or (hooks and _get_running_loop() is None):
             step = preprocess_request
             rv = await (_step(ctx, step) if plan.replaced else step(ctx))
+        else:
+            for func in hooks:  # PERF: as `preprocess_request`.
+                rv = await func() if rv is None else rv
         if rv is None:
             body = request._body
             if not (body.complete or plan.view is None or request.is_streamed) and on_loop():
@@ -247,39 +255,34 @@ async def full_dispatch_request(ctx: AppContext) -> Response:
                 rv = await (_step(ctx, step) if plan.replaced else step(ctx))
     except Exception as error:
         rv = await _step(ctx, handle_user_exception, error)
-    kind: t.Any = type(rv)
-    if (kind is str or kind is bytes or kind is dict or kind is list) and plan.ends_plainly and (
-        not (signals._in_use and plan.finished.receivers)
-    ):  # fmt: skip
-        # PERF: what `finalize_request` does with these, without asking what else they might be.
-        is_text = kind is str or kind is bytes
-        response = _response_of(app.response_class, rv) if is_text else _json_of(app, plan, rv)
-        if plan.after or ctx._after_request_functions or (
-            ctx._session_if_open is not None or b"cookie" in request._raw
+    response: t.Any = make_plainly(app, plan, rv)
+    if response is None:
+        response = await _step(ctx, finalize_request, rv)
+    else:
+        hooks = plan.awaits_after
+        if hooks is None or ctx._after_request_functions or (
+            hooks and _get_running_loop() is None
         ):  # fmt: skip
             response = await process_response(ctx, response)
-    else:
-        response = await _step(ctx, finalize_request, rv)
+        else:
+            for func in hooks:  # PERF: as `process_response`.
+                rv = await func(response)
+                response = rv if rv is not None else _no_response(func)
+            if ctx._session_if_open is not None or b"cookie" in request._raw:
+                _save_session(ctx, response)
     return response if type(response) is Response else as_ours(ctx, response)
-
-
-def _json_of(app: Flask, plan: Plan, rv: t.Any) -> Response:
-    kind, provider = app.response_class, app.json
-    if kind is Response and plan.plain_json:  # PERF: what `response` does with one value.
-        return _response_of(kind, provider.dump_bytes(rv), provider.mimetype)
-    return provider.response(rv)
 
 
 async def preprocess_request(ctx: AppContext) -> t.Any:
     """Run the URL value preprocessors and the before hooks, until one gives a value."""
     plan = ctx.plan or _planned(ctx)
     for group in plan.preprocessors:
-        await _each(ctx, group, ctx.request.endpoint, ctx.request.view_args)
+        for func in group.functions:
+            await call(ctx, func, ctx.request.endpoint, ctx.request.view_args)
     for group in plan.before:
         if group.is_async:
-            on_this_side = _get_running_loop() is not None
             for func in group.functions:
-                rv = await (func() if on_this_side else _await_on_loop(ctx, func))
+                rv = await _await_on_loop(ctx, func)
                 if rv is not None:
                     return rv
         elif _on_this_side(ctx, group):
@@ -297,21 +300,6 @@ def _until_value(group: Group) -> t.Any:
         if rv is not None:
             return rv
     return None
-
-
-async def _each(ctx: AppContext, group: Group, *args: t.Any) -> None:
-    if group.is_async:
-        for func in group.functions:
-            await _await_on_loop(ctx, func, *args)
-    elif _on_this_side(ctx, group):
-        _call_each(group, args)
-    else:
-        await hop(ctx, _call_each, group, args)
-
-
-def _call_each(group: Group, args: tuple[t.Any, ...]) -> None:
-    for func in group.functions:
-        func(*args)
 
 
 async def dispatch_request(ctx: AppContext) -> t.Any:
@@ -455,20 +443,25 @@ async def process_response(ctx: AppContext, response: Response) -> Response:
         response = rv if rv is not None else _no_response(func)
     for group in plan.after:
         if group.is_async:
-            on_this_side = _get_running_loop() is not None
             for func in group.functions:
-                rv = await (func(response) if on_this_side else _await_on_loop(ctx, func, response))
+                rv = await _await_on_loop(ctx, func, response)
                 response = rv if rv is not None else _no_response(func)
         elif _on_this_side(ctx, group):
             response = _pass_through(group, response)
         else:
             response = await hop(ctx, _pass_through, group, response)
-    if not plan.lazy_session:
+    if plan.lazy_session:
+        _save_session(ctx, response)
+    else:
         app, interface = ctx.app, ctx.app.session_interface
         session = ctx._session_if_open  # None if it could not be opened.
         if session is not None and not interface.is_null_session(session):
             await call(ctx, interface.save_session, app, session, response)
-    elif ctx._session_if_open is not None or (
+    return response
+
+
+def _save_session(ctx: AppContext, response: Response) -> None:
+    if ctx._session_if_open is not None or (
         (cookies := ctx._request._raw.get(b"cookie"))
         # One of them may be the session's, and want a refresh.
         and ctx.app.config["SESSION_REFRESH_EACH_REQUEST"]
@@ -478,7 +471,6 @@ async def process_response(ctx: AppContext, response: Response) -> Response:
         session = ctx._session_if_open or ctx._session
         if not interface.is_null_session(session):
             interface.save_session(app, session, response)
-    return response
 
 
 def _pass_through(group: Group, response: Response) -> Response:

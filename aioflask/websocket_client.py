@@ -16,8 +16,6 @@ import httpx
 from .exchange import ClientDisconnected, Exchange
 
 if t.TYPE_CHECKING:
-    from types import TracebackType
-
     from .async_client import ASGITransport, AsyncClient
     from .typing import ASGIApplication, Message, Scope
 
@@ -177,12 +175,7 @@ class WebSocketSession:
             raise WebSocketRefused(response)
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, kind: t.Any, error: BaseException | None, traceback: t.Any) -> None:
         if not (self._exchange.complete or self._exchange.disconnected):
             self._exchange.put({"type": "websocket.disconnect", "code": 1000, "reason": ""})
         with anyio.CancelScope(shield=True):  # The app is told, whatever ends the test.

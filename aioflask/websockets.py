@@ -145,19 +145,16 @@ class WebSocket(Request):
                 f" {self.requested_subprotocols or 'no subprotocols'}, and closes the WebSocket if"
                 " it is given another one (RFC 6455, 4.1)."
             )
-        pairs = encoded(dict(headers or {}).items())
-        pairs += [(b"set-cookie", cookie.encode()) for cookie in await self._session_cookies()]
-        await self._send({"type": "websocket.accept", "subprotocol": subprotocol, "headers": pairs})
-        self._state = _OPEN
-
-    async def _session_cookies(self) -> list[str]:
+        pairs = encoded(dict(headers).items()) if headers else []
         ctx: AppContext = self._ctx
         session, interface = ctx._session_if_open, ctx.app.session_interface
-        if session is None or interface.is_null_session(session):
-            return []
-        response = ctx.app.response_class()
-        await walk.call(ctx, interface.save_session, ctx.app, session, response)
-        return response.headers.getlist("Set-Cookie")
+        if session is not None and not interface.is_null_session(session):
+            response = ctx.app.response_class()
+            await walk.call(ctx, interface.save_session, ctx.app, session, response)
+            cookies = response.headers.getlist("Set-Cookie")
+            pairs += [(b"set-cookie", cookie.encode()) for cookie in cookies]
+        await self._send({"type": "websocket.accept", "subprotocol": subprotocol, "headers": pairs})
+        self._state = _OPEN
 
     # --- messages
 
@@ -305,17 +302,16 @@ class WebSocket(Request):
         if websocket_sent.receivers:
             await walk._send(self._ctx, websocket_sent, message=data)
 
-    async def _ready(self, call: str) -> None:
+    def _ready(self, call: str) -> t.Awaitable[None]:
         """Accept before the first message; after the last raise what has happened."""
         if self._state == _CONNECTING:
-            await self._accept()
-        elif self._state == _CLOSED and call == "send":
+            return self._accept()
+        if self._state == _CLOSED and call == "send":
             raise RuntimeError(
                 "websocket.send() was called after websocket.close(), when nobody gets the message"
                 " any more. Send it before, or ask websocket.is_open."
             )
-        else:
-            raise WebSocketDisconnect(self.close_code or 1006, self.close_reason)
+        raise WebSocketDisconnect(self.close_code or 1006, self.close_reason)
 
     def _gone(self, message: Message) -> WebSocketDisconnect:
         if self._state != _CLOSED:
@@ -560,26 +556,33 @@ async def converse(ctx: AppContext) -> None:
 
 async def _dispatch(ctx: AppContext) -> None:
     app, plan, websocket = ctx.app, ctx.plan, ctx._request
-    if not app._got_first_request:
-        app._got_first_request = True
     if plan.begins:
         await walk.begin(ctx)
-    if websocket_started.receivers:
-        await walk._send(ctx, websocket_started)
+    if websocket_started.receivers or not app._got_first_request:
+        await walk._start(ctx, websocket_started)
     rv = None
     try:
         check_origin(ctx)
         if plan.before or plan.preprocessors:
             rv = await walk.preprocess_request(ctx)
         if rv is None:
-            rv = await walk.dispatch_request(ctx)
+            if (
+                plan.awaits_view
+                and _get_running_loop() is not None
+                and websocket.routing_exception is None
+                and not (plan.prepares and walk._another_view(ctx))
+            ):  # PERF: as in `walk.full_dispatch_request`.
+                rv = await plan.calls(**websocket.view_args)
+            else:
+                rv = await walk.dispatch_request(ctx)
     except WebSocketDisconnect:
         pass
     except Exception as error:
         if websocket._state != _CONNECTING:
             raise
         rv = await walk._step(ctx, walk.handle_user_exception, error)
-    await _finish(ctx, rv)
+    if rv is not None or websocket._state != _GONE or plan.after or websocket_finished.receivers:
+        await _finish(ctx, rv)
 
 
 async def _finish(ctx: AppContext, rv: t.Any) -> None:

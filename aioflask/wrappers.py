@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import types
 import typing as t
+from functools import lru_cache
 from http import HTTPStatus
 from itertools import chain
 
@@ -445,7 +446,8 @@ class Request(_WerkzeugRequest):
 
             parser = self._arrived or parse_loaded(self, data)
             form, files = parser.form, parser.files
-        own["form"], own["files"] = (bodies.multidict(storage, each) for each in (form, files))
+        own["form"] = bodies.multidict(storage, form)
+        own["files"] = bodies.multidict(storage, files)
         own["stream"] = io.BytesIO()
 
     def close(self) -> None:
@@ -598,7 +600,10 @@ class Response(_WerkzeugResponse):
                 raise TypeError(never_awaited(response))
             super().__init__(response, status, headers, mimetype, content_type, direct_passthrough)  # type: ignore[arg-type]
 
-    headers: Headers = t.cast(Headers, fields.HeadersOnDemand())
+    def _set_headers(self, headers: Headers) -> None:
+        self._headers = headers
+
+    headers: Headers = t.cast(Headers, property(fields.headers_of, _set_headers))
 
     @property
     def response(self) -> t.Any:
@@ -696,14 +701,14 @@ class Response(_WerkzeugResponse):
 
     async def send_asgi(self, ctx: AppContext, send: t.Any) -> None:
         """Send, and close, whatever it is made of: a list, a stream of either colour, or ASGI."""
-        if getattr(self.response, "is_asgi", False):
-            await self.response.send(self, ctx, send)
+        body: t.Any = self.response
+        if getattr(body, "is_asgi", False):
+            await body.send(self, ctx, send)
             await hop(ctx, self.close)
             return
         if self._lazy_send and not self.autocorrect_location_header:
             length = None
-            body: t.Any = self.response
-            if self.is_sequence and not self.direct_passthrough:
+            if isinstance(body, (list, tuple)) and not self.direct_passthrough:
                 whole, body = b"".join(self.iter_encoded()), None
                 length = len(whole)
             pairs = self._encode_headers(length)
@@ -715,12 +720,10 @@ class Response(_WerkzeugResponse):
             await self._close(ctx)
             raise fields.UnsendableResponse(_UNSENDABLE.format(self.status))
         start = {"type": "http.response.start", "status": code, "headers": pairs}
-        if ctx.request.method == "HEAD" or code in _BODILESS:
+        if ctx._request.method == "HEAD" or code in _BODILESS:
             body, whole = None, b""
         if body is not None:
-            from .streams import send_stream
-
-            await send_stream(ctx, self, body, close, start, send)
+            await _streams().send_stream(ctx, self, body, close, start, send)
             return
         try:
             await send(start)
@@ -749,24 +752,21 @@ class Response(_WerkzeugResponse):
         close = self.close if body is self.response else getattr(body, "close", self.close)
         return chain(written, body) if written else body, close, pairs
 
-    async def _close(self, ctx: AppContext) -> None:
+    async def _close(self, ctx: AppContext, closed: t.Any = None) -> None:
         """Close a response that no thread has closed; what it calls may block."""
-        if hasattr(self.response, "aclose"):
-            await self.response.aclose()
-        if self.__dict__.get("_on_close") or hasattr(self.response, "close"):
+        body = self.response
+        if body is not closed and hasattr(body, "aclose"):
+            await body.aclose()
+        if self.__dict__.get("_on_close") or hasattr(body, "close"):
             await hop(ctx, self.close)
 
 
-def _response_of(kind: type[Response], body: str | bytes, mimetype: str | None = None) -> Response:
-    """``kind(body, mimetype=mimetype)``, at half the price of a call of the class."""
-    made: Response = _new(Response)
-    if kind is not Response or made.default_status != 200 or not made.default_mimetype:
-        return kind(body, mimetype=mimetype)
-    mimetype = mimetype or made.default_mimetype
-    made._plain = body.encode() if isinstance(body, str) else body
-    if mimetype != "text/html":
-        made._type = fields.content_type_of(mimetype)
-    return made
+@lru_cache
+def _streams() -> t.Any:
+    # PERF: an import costs half a us, also where it has been done.
+    from . import streams
+
+    return streams
 
 
 _UNSENDABLE = (

@@ -115,7 +115,7 @@ class WSGIApp:
                     if client.gone:
                         break
                     if body.complete and message.get("more_body"):
-                        client.watch.start(WATCH_AFTER)
+                        client.start(WATCH_AFTER)
         except Exception:
             if not begun and (refused := body.refused):
                 return refused
@@ -123,7 +123,7 @@ class WSGIApp:
                 await _answer(client.send, 500, "Internal Server Error")
             raise
         finally:
-            client.watch.stop()
+            client.stop()
             await stream.aclose()
         if stream.error is not None and not isinstance(stream.error, ClientGone):
             raise stream.error

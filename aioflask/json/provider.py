@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import marshal
 import re
 import typing as t
 import weakref
@@ -214,11 +215,20 @@ def _dump_fast(obj: t.Any) -> bytes | None:
         or b"\x7f" in out  # the standard library escapes DEL, too
         or b"0.0000" in out  # 0.00001 is 1e-05 in Python
         or (b"0e" in out.translate(_DIGITS_AND_E) and _EXPONENT.search(out))  # 1e-6 is 1e-06
-        # What reads back as it was, in C, holds none of either.
-        or (b"null" in out and orjson.loads(out) != obj and _may_hold_nan(obj))
+        or (b"null" in out and not _is_finite(obj) and _may_hold_nan(obj))
     ):
         return None
     return out
+
+
+def _is_finite(obj: t.Any) -> bool:
+    """Whether this holds no NaN and no infinity, if that can be told in C."""
+    try:
+        data = marshal.dumps(obj)
+    except ValueError:  # A type of which it knows nothing.
+        return False
+    # The last byte of either is one of these (IEEE 754). So is that of -1, which says nothing then.
+    return b"\x7f" not in data and b"\xff" not in data
 
 
 def _may_hold_nan(obj: t.Any) -> bool:
