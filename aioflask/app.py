@@ -510,6 +510,8 @@ class Flask(Scaffold):
         self, e: Exception, blueprints: list[str]
     ) -> ft.ErrorHandlerCallable | None:
         """Return the handler for an exception: by code before by class, blueprints first."""
+        if not self.error_handler_spec:
+            return None
         exc_class, code = self._get_exc_class_and_code(type(e))
         for key in (None,) if code is None else (code, None):
             for scope in (*blueprints, None):

@@ -79,11 +79,11 @@ class Body:
         self._receive = receive
         self.unread: bytes = b""
         self.received: int = 0
-        # Python refuses to read thousands of digits; with twenty a number is over every limit.
-        is_number = length is not None and length.isdigit()
-        number = (length or b"").lstrip(b"0")[:20] or b"0"
-        self.length: int | None = int(number) if is_number else None
+        self.length: int | None = None
         """Bytes, as Content-Length says, or None."""
+        if length is not None and length.isdigit():
+            # Python refuses to read thousands of digits; with twenty a number is over every limit.
+            self.length = int(length if len(length) < 20 else length.lstrip(b"0")[:20] or b"0")
         self.complete: bool = self.length == 0
         self.loaded: bytes | None = None
         """The whole body, once it was read ahead."""
@@ -92,7 +92,8 @@ class Body:
 
     def check_size(self, request: t.Any) -> None:
         """Refuse what is over ``request.max_content_length``: announced, or here already."""
-        size = max(self.length or 0, self.received)
+        fits = self.loaded is not None and request._limits is None  # PERF: since it was read.
+        size = 0 if fits else max(self.length or 0, self.received)
         if size and (limit := request.max_content_length) is not None and size > limit:
             raise BodyTooLarge("MAX_CONTENT_LENGTH", limit)
 

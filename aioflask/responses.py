@@ -42,6 +42,8 @@ def make_plainly(app: Flask, plan: t.Any, rv: t.Any) -> Response | None:
         if response_class is not Response or not plan.plain_json:
             return app.json.response(rv)
         body, mimetype = app.json.dump_bytes(rv), app.json.mimetype
+    elif isinstance(rv, HTTPException):
+        return _known_page(rv, response_class)
     else:
         return rv if kind is response_class else None
     usual = Response.default_mimetype
@@ -93,11 +95,15 @@ def make_response(ctx: AppContext, rv: t.Any) -> Response:
     return rv  # type: ignore[no-any-return]
 
 
+def _known_page(error: HTTPException, response_class: t.Any) -> Response | None:
+    is_usual = vars(error) == _UNTOLD and response_class.__init__ is Response.__init__
+    page = _page(type(error)) if is_usual else None
+    return None if page is None else response_class(page, error.code, content_type=_HTML)
+
+
 def _of_exception(ctx: AppContext, error: HTTPException, response_class: t.Any) -> t.Any:
-    if vars(error) == _UNTOLD and response_class.__init__ is Response.__init__:
-        page = _page(type(error))
-        if page is not None:
-            return response_class(page, error.code, content_type=_HTML)
+    if (page := _known_page(error, response_class)) is not None:
+        return page
     # PERF: as a WSGI application, which it is too, it would need an environ and a stream.
     ours = type(error).__module__.startswith("werkzeug.")
     return error.get_response(None if ours or not ctx.has_request else ctx.request.environ)

@@ -207,10 +207,9 @@ GRACE = 10.0
 
 
 class _Done:
-    """Gives None to whom awaits it. PERF: a coroutine takes three times as long."""
+    """Gives None to whom awaits it. PERF: in C, since a coroutine takes many times as long."""
 
-    def __await__(self) -> t.Generator[t.Any, t.Any, t.Any]:
-        return iter(())  # type: ignore[return-value]
+    __await__: t.Any = staticmethod(functools.partial(iter, ()))
 
 
 _DONE: t.Awaitable[t.Any] = _Done()

@@ -214,8 +214,7 @@ async def begin(ctx: AppContext) -> None:
 
 
 async def _start(ctx: AppContext, started: NamedSignal) -> None:
-    if not ctx.app._got_first_request:
-        ctx.app._got_first_request = True
+    ctx.app._got_first_request = True
     await _send(ctx, started)
 
 
