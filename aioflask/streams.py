@@ -303,7 +303,10 @@ async def send_stream(
         around.end()
     is_open.discard(block)
     client.stop()
-    if failure is None or isinstance(failure, Exception):
+    has_ended = type(chunks) is types.AsyncGeneratorType and chunks.ag_frame is None
+    if has_ended and chunks is response._iterable and "_on_close" not in vars(response):
+        pass  # PERF: nothing is left to be closed.
+    elif failure is None or isinstance(failure, Exception):
         await _end(ctx, response, chunks, is_async)
     else:  # The task was cancelled. What the generator closes must not be.
         from anyio import move_on_after
@@ -342,8 +345,7 @@ async def _send_chunks(chunks: t.Any, is_async: bool, client: Client, start: t.A
 
 
 async def _end(ctx: AppContext, response: Response, chunks: t.Any, is_async: bool) -> None:
-    has_ended = type(chunks) is types.AsyncGeneratorType and chunks.ag_frame is None
-    if not has_ended and hasattr(chunks, "aclose"):
+    if hasattr(chunks, "aclose"):
         await chunks.aclose()
     if is_async:
         await response._close(ctx, chunks)

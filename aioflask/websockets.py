@@ -268,11 +268,9 @@ class WebSocket(Request):
         if self._state != _OPEN:
             await self._ready("receive")
         # PERF: what an object holds is found sooner than called by its name.
+        receive = self._next
         if self._is_silent and self._early is None:
-            self._sent_in_a_row = 0
-            receive = self._receive
-        else:
-            receive = self._next
+            self._sent_in_a_row, receive = 0, self._receive
         message = await receive()
         if message["type"] != "websocket.receive":
             raise self._gone(message)
