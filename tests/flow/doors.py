@@ -194,16 +194,21 @@ async def ask(app: Any, scope: MutableMapping[str, Any], pieces: list[bytes]) ->
     announced = dict(scope["headers"]).get(b"content-length", b"")
     # A client that sends less than it announced has gone, which the server tells.
     body[-1]["more_body"] = announced.isdigit() and int(announced) > sum(map(len, pieces))
-    status, headers, sent, ended = 0, Headers(), list[bytes](), False
+    is_short = body[-1]["more_body"]
+    status, headers, sent, ended = 0, Headers(), list[bytes](), anyio.Event()
 
     async def receive() -> Any:
         await anyio.lowlevel.checkpoint()
-        return body.popleft() if body else {"type": "http.disconnect"}
+        if body:
+            return body.popleft()
+        if not is_short:
+            await ended.wait()
+        return {"type": "http.disconnect"}
 
     async def send(message: dict[str, Any]) -> None:
-        nonlocal status, ended
+        nonlocal status
         await anyio.lowlevel.checkpoint()
-        assert not ended, f"sent after the end: {message}"
+        assert not ended.is_set(), f"sent after the end: {message}"
         if message["type"] == "http.response.start":
             assert not status, "the response was started twice"
             status = message["status"]
@@ -214,10 +219,11 @@ async def ask(app: Any, scope: MutableMapping[str, Any], pieces: list[bytes]) ->
             assert message["type"] == "http.response.body" and status, message
             if message["body"]:
                 sent.append(bytes(message["body"]))
-            ended = not message.get("more_body", False)
+            if not message.get("more_body", False):
+                ended.set()
 
     await app(scope, receive, send)
-    assert ended, "the response was not ended"
+    assert ended.is_set(), "the response was not ended"
     return Answer(status, headers, sent)
 
 
