@@ -168,10 +168,11 @@ class _Caller:
     """What `step_in` needs of a job, for a thread that is not one of ours."""
 
     def cross(self, crossing: concurrency.Crossing) -> t.Any:
-        async def call() -> t.Any:
-            return await crossing.func(*crossing.args)
-
-        return concurrency.background_loop().run(call(), crossing.context)
+        # A task that had this context for its own would leave it only after its last step, which
+        # wakes this thread: the thread could not enter it yet.
+        context = t.cast(contextvars.Context, crossing.context)
+        call = concurrency.InContext(context, crossing.func, *crossing.args)
+        return concurrency.background_loop().run(concurrency._await(call))
 
 
 class PlainBody(Iterator[bytes]):

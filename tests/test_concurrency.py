@@ -21,7 +21,16 @@ import anyio.to_thread
 import pytest
 import werkzeug.test
 
-from aioflask import Flask, current_app, g, nonblocking, request, run_sync, stream_with_context
+from aioflask import (
+    Flask,
+    concurrency,
+    current_app,
+    g,
+    nonblocking,
+    request,
+    run_sync,
+    stream_with_context,
+)
 from aioflask.concurrency import (
     LoopThread,
     PoolFull,
@@ -1593,3 +1602,41 @@ async def test_a_forked_child_that_ends_its_copy_of_a_pool_leaves_ours_alone(app
         assert await run_sync(thread_name) == first
     assert threads
     assert all(thread.is_alive() for thread in threads)
+
+
+@pytest.mark.parametrize("path", ["/", "/stream"])
+def test_a_wsgi_thread_goes_on_while_the_loop_is_still_leaving(
+    app: Flask, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    """The loop's thread may be slow after it has handed over what a request waits for."""
+    settle = concurrency._settle
+
+    async def settle_slowly(future: Any, coro: Any) -> None:
+        await settle(future, coro)
+        time.sleep(0.05)
+
+    monkeypatch.setattr(concurrency, "_settle", settle_slowly)
+
+    @app.before_request
+    def enter() -> None:
+        variable.set("plain")
+
+    @app.before_request
+    async def note() -> None:
+        g.seen = variable.get()
+        variable.set("async")
+
+    @app.get("/")
+    async def index() -> str:
+        return str(g.seen) + variable.get()
+
+    @app.get("/stream")
+    async def stream() -> Any:
+        async def pieces() -> AsyncIterator[str]:
+            yield g.seen
+            yield variable.get()
+
+        return stream_with_context(pieces())
+
+    client = werkzeug.test.Client(app.wsgi_app)
+    assert client.get(path).text == "plainasync"
