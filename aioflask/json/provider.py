@@ -180,18 +180,22 @@ class DefaultJSONProvider(JSONProvider):
         if data.startswith(b"\xef\xbb\xbf"):  # COMPAT: Flask skips it too.
             data = data[3:]
         # orjson makes a float of an integer beyond 64 bits, which has 19 digits or more.
-        if orjson is None or _LONG_NUMBER in data.translate(_DIGITS):
+        # PERF: of 19 bytes in a row every sixth is looked at three times, and that comes first.
+        if orjson is None or (
+            data[::6].translate(_DIGITS).find(b"000") >= 0
+            and data.translate(_DIGITS).find(_LONG_NUMBER) >= 0
+        ):
             return _load_strict(data)
         return orjson.loads(data)
 
 
 # --- orjson, where it equals the standard library ---------------------------------------------
 
-# PERF: one pass of bytes.translate makes each of these questions a plain substring search.
+# PERF: bytes.translate makes this question a plain substring search. `find` is twice as fast as
+# `in`, which asks whether the bytes are a number, and makes a TypeError for nobody; an int is one.
 _DIGITS = bytes(48 if 48 <= i <= 57 else 32 for i in range(256))
-_DIGITS_AND_E = bytes(101 if i == 101 else _DIGITS[i] for i in range(256))
 _LONG_NUMBER = b"0" * 19
-_EXPONENT = re.compile(rb"e[-+]?[0-9]+[],}\n]")
+_EXPONENT = re.compile(rb"e(?<=[0-9]e)[-+]?[0-9]+[],}\n]")  # PERF: begins with a letter.
 _OPTIONS = orjson and (
     orjson.OPT_SORT_KEYS
     | orjson.OPT_APPEND_NEWLINE
@@ -212,10 +216,10 @@ def _dump_fast(obj: t.Any) -> bytes | None:
         return None
     if (
         not out.isascii()
-        or b"\x7f" in out  # the standard library escapes DEL, too
-        or b"0.0000" in out  # 0.00001 is 1e-05 in Python
-        or (b"0e" in out.translate(_DIGITS_AND_E) and _EXPONENT.search(out))  # 1e-6 is 1e-06
-        or (b"null" in out and not _is_finite(obj) and _may_hold_nan(obj))
+        or 0x7F in out  # the standard library escapes DEL, too
+        or out.find(b"0.0000") >= 0  # 0.00001 is 1e-05 in Python
+        or _EXPONENT.search(out)  # 1e-6 is 1e-06
+        or (out.find(b"null") >= 0 and not _is_finite(obj) and _may_hold_nan(obj))
     ):
         return None
     return out
@@ -228,7 +232,7 @@ def _is_finite(obj: t.Any) -> bool:
     except ValueError:  # A type of which it knows nothing.
         return False
     # The last byte of either is one of these (IEEE 754). So is that of -1, which says nothing then.
-    return b"\x7f" not in data and b"\xff" not in data
+    return 0x7F not in data and 0xFF not in data
 
 
 def _may_hold_nan(obj: t.Any) -> bool:
