@@ -160,6 +160,14 @@ class Body:
                 raise BodyTooLarge("MAX_BODY_MEMORY", of_memory)
         return data if size == len(data) else b"".join(pieces)  # type: ignore[unreachable]
 
+    async def read_pieces(self, at_most: int) -> list[bytes]:
+        """What comes, or its beginning if that is, or is said to be, more than so many bytes."""
+        pieces, limit = [], self.request.max_content_length
+        while not self.complete and max(self.received, self.length or 0) <= at_most:
+            if piece := self._take(await self._receive(), limit):
+                pieces.append(piece)
+        return pieces
+
     def wait(self, read: t.Callable[..., t.Coroutine[t.Any, t.Any, T]], *args: t.Any) -> T:
         """Read in plain code: ``read`` is awaited by the loop, while this thread waits."""
         if not (isinstance(self, EnvironBody) or concurrency.mode == "loop"):

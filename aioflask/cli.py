@@ -26,14 +26,15 @@ from werkzeug.utils import import_string
 from . import reloader, serving
 from .app import Flask
 from .concurrency import async_to_sync
-from .finder import NoAppException as NoAppException
-from .finder import find_app_by_string as find_app_by_string
-from .finder import find_best_app as find_best_app
-from .finder import locate_app as locate_app
-from .finder import prepare_import as prepare_import
-from .finder import split_app_path
 from .globals import current_app
 from .helpers import get_debug_flag, get_load_dotenv
+
+# isort: off
+from .finder import (  # COMPAT: Flask has them here.
+    NoAppException as NoAppException, find_app_by_string as find_app_by_string, split_app_path,
+    find_best_app as find_best_app, locate_app as locate_app, prepare_import as prepare_import,
+)  # fmt: skip
+# isort: on
 
 if t.TYPE_CHECKING:
     import ssl
@@ -147,21 +148,17 @@ def with_appcontext(f: F) -> F:
         async def rebuild(): ...
     """
 
+    return _command(f, in_context=True)
+
+
+def _command(f: F, in_context: bool) -> F:
     @click.pass_context
     def command(ctx: click.Context, /, *args: t.Any, **kwargs: t.Any) -> t.Any:
-        if not current_app:
+        if in_context and not current_app:
             ctx.with_resource(ctx.ensure_object(ScriptInfo).load_app().app_context())
         return _outcome(ctx, ctx.invoke(f, *args, **kwargs))
 
     return t.cast(F, update_wrapper(command, f))
-
-
-def _without_appcontext(f: Callable[..., t.Any]) -> Callable[..., t.Any]:
-    @click.pass_context
-    def command(ctx: click.Context, /, *args: t.Any, **kwargs: t.Any) -> t.Any:
-        return _outcome(ctx, ctx.invoke(f, *args, **kwargs))
-
-    return update_wrapper(command, f)
 
 
 class _Awaiting(click.Command):
@@ -169,7 +166,7 @@ class _Awaiting(click.Command):
 
     def __init__(self, *args: t.Any, **kwargs: t.Any) -> None:
         if kwargs.get("callback") is not None:
-            kwargs["callback"] = _without_appcontext(kwargs["callback"])
+            kwargs["callback"] = _command(kwargs["callback"], in_context=False)
         super().__init__(*args, **kwargs)
 
 
@@ -184,10 +181,11 @@ class AppGroup(click.Group, _Awaiting):
         self, *args: t.Any, **kwargs: t.Any
     ) -> Callable[[Callable[..., t.Any]], click.Command]:
         """As `click.Group.command`; ``with_appcontext=False`` leaves the app's context out."""
-        wrap = with_appcontext if kwargs.pop("with_appcontext", True) else _without_appcontext
+        in_context = kwargs.pop("with_appcontext", True)
 
         def decorator(f: Callable[..., t.Any]) -> click.Command:
-            return t.cast(click.Command, super(AppGroup, self).command(*args, **kwargs)(wrap(f)))
+            make = super(AppGroup, self).command(*args, **kwargs)
+            return t.cast(click.Command, make(_command(f, in_context)))
 
         return decorator
 
@@ -501,13 +499,8 @@ def show_server_banner(debug: bool, app_import_path: str | None) -> None:
         click.echo(f" * Debug mode: {'on' if debug else 'off'}")
 
 
-if t.TYPE_CHECKING:
-    _ParamType = click.ParamType[t.Any]
-else:
-    _ParamType = click.ParamType  # Older versions of click have no generic one.
-
-
-class CertParamType(_ParamType):
+# Older versions of click have no generic one.
+class CertParamType(click.ParamType):  # type: ignore[type-arg]
     """The type of ``--cert``: a file, the word 'adhoc', or the import of an SSLContext."""
 
     name = "path"

@@ -10,6 +10,7 @@ import re
 import typing as t
 from collections import deque
 from dataclasses import replace
+from functools import cached_property
 from tempfile import SpooledTemporaryFile
 
 from werkzeug.datastructures import FileStorage, Headers
@@ -42,12 +43,49 @@ class PartsDecoder:
         boundary = request.mimetype_params.get("boundary", "").encode("latin-1", "replace")
         if not boundary or request.mimetype != "multipart/form-data":
             raise BadRequest("The body is not multipart/form-data, or has no boundary to part it.")
-        self._decoder = sansio.MultipartDecoder(boundary)  # Its limits do not name their settings.
+        self._boundary = boundary
         self._parts, self._max_parts = 0, request.max_form_parts
         self._mark = b"--" + boundary
         self._whole = len(self._mark) + 4  # Two dashes, or none, and the line's end.
         self._step = max(4096, 2 * _NEAR * self._whole)  # More than is ever held back.
         self._held = b""
+
+    @cached_property
+    def _decoder(self) -> sansio.MultipartDecoder:
+        return sansio.MultipartDecoder(self._boundary)  # Its limits do not name their settings.
+
+    def decode(self, data: bytes) -> t.Iterator[sansio.Event]:
+        """All of a body that is here."""
+        parts = self._as_written(data)
+        if parts is None:
+            yield from self.feed(data)
+            yield from self.finish()
+            return
+        for part, content in parts:
+            yield self._checked(part)
+            yield sansio.Data(content, more_data=False)
+
+    def _as_written(self, data: bytes) -> list[tuple[sansio.Field | sansio.File, bytes]] | None:
+        """The parts of a body that is to the letter what RFC 2046 (5.1.1) has; None of another.
+
+        PERF: nearly all are. Werkzeug's decoder takes more, such as other line breaks, and 350 us
+        for the patterns that it compiles for a boundary, of which each body has its own.
+        """
+        mark, at = self._mark, len(self._mark)
+        parts: list[tuple[sansio.Field | sansio.File, bytes]] = []
+        if not data.startswith(mark):
+            return None
+        while data.startswith(b"\r\n", at):
+            head = data.find(b"\r\n\r\n", at, at + HEAD_SIZE)
+            end = data.find(mark, head + 2)
+            if head < 0 or end < head + 6 or data[end - 2 : end] != b"\r\n":
+                return None
+            part = _part(data[at + 2 : head])
+            if part is None or len(parts) == self._max_parts:
+                return None
+            parts.append((part, data[head + 4 : end - 2]))
+            at = end + len(mark)
+        return parts if data[at : at + 5] in (b"--", b"--\r\n") else None
 
     def feed(self, data: bytes) -> t.Iterator[sansio.Event]:
         """What has come, as far as it can be decoded."""
@@ -143,9 +181,31 @@ _HEADS = (sansio.Field, sansio.File)
 _BETWEEN = (sansio.State.PREAMBLE, sansio.State.PART)
 _LARGE_HEAD = "What stands before the data of a part of the multipart body is too large."
 _EXTENDED_NAME = re.compile(r";\s*name\*[^=;]*=[^;]*", re.IGNORECASE)
+# PERF: nothing in it is quoted, and Werkzeug's reader goes from letter to letter.
+_PLAIN = re.compile(r'form-data; name="([^"\\%]*)"(?:; filename="([^"\\%]*)")?')
 _NEAR = 32
 """How many boundaries one upon the other are held back; real parts have heads between them."""
 _LINE_BREAK = re.compile(rb"\r\n?|\n")
+
+
+def _part(head: bytes) -> sansio.Field | sansio.File | None:
+    """A part by its head, or None if that has anything unusual."""
+    headers = Headers()
+    try:
+        for line in head.decode().split("\r\n"):
+            if line[:1] in " \t" or "\r" in line or "\n" in line:
+                return None
+            field, _, value = line.partition(":")
+            headers.add(field.strip(" \t"), value.strip(" \t"))
+        disposition = headers["content-disposition"]
+    except (UnicodeDecodeError, KeyError):
+        return None
+    if found := _PLAIN.fullmatch(disposition):
+        name, filename = found.groups()
+    else:
+        _, options = parse_options_header(disposition)
+        name, filename = t.cast(str, options.get("name")), options.get("filename")
+    return sansio.Field(name, headers) if filename is None else sansio.File(name, filename, headers)
 
 
 class MultipartParser:
@@ -191,7 +251,8 @@ class MultipartParser:
             self.files.append((part.name, storage))
 
     def _take(self, event: sansio.Data) -> None:
-        part, data = t.cast("sansio.Field | sansio.File", self._part), event.data
+        part: t.Any = self._part
+        data = event.data
         if isinstance(part, sansio.File) and not self._held:
             self._writes.append((self.files[-1][1].stream, data))
             self.to_write += len(data)
@@ -253,8 +314,7 @@ def parse_loaded(request: Request, data: bytes) -> MultipartParser:
     """Parse a multipart body that is in memory."""
     parser = MultipartParser(request, is_held=True)
     try:
-        parser.feed(data)
-        parser.finish()
+        parser._take_all(parser._decoder.decode(data))
         parser.write()
         parser.rewind()
     except BaseException:
@@ -277,7 +337,8 @@ def _length(part: sansio.File) -> int:
 
 def _text(headers: Headers, data: bytes) -> str:
     """A field's text, in its part's charset if that is one that is safe to decode."""
-    charset = parse_options_header(headers.get("content-type"))[1].get("charset", "utf-8").lower()
+    kind = headers.get("content-type", "")
+    charset = parse_options_header(kind)[1].get("charset", "utf-8").lower() if kind else "utf-8"
     if charset not in {"ascii", "us-ascii", "utf-8", "iso-8859-1"}:
         charset = "utf-8"
     return data.decode(charset, "replace")

@@ -48,50 +48,45 @@ class PlainSignal(WalkSignal):
 _signals = Namespace()
 
 
-def _walked(name: str) -> NamedSignal:
-    _signals[name] = signal = WalkSignal(name)
-    return signal
-
-
-def _plain(name: str) -> NamedSignal:
-    _signals[name] = signal = PlainSignal(name)
+def _new(kind: type[WalkSignal], name: str) -> NamedSignal:
+    _signals[name] = signal = kind(name)
     return signal
 
 
 # Sent by the walk: receivers may be `def` or `async def`.
-request_started: NamedSignal = _walked("request-started")
+request_started: NamedSignal = _new(WalkSignal, "request-started")
 """A request's context is active and its hooks have not run yet."""
-request_finished: NamedSignal = _walked("request-finished")
+request_finished: NamedSignal = _new(WalkSignal, "request-finished")
 """The response is made and about to be sent. Value: response."""
-request_tearing_down: NamedSignal = _walked("request-tearing-down")
+request_tearing_down: NamedSignal = _new(WalkSignal, "request-tearing-down")
 """A request ends, whether or not it failed. Value: exc, or None."""
-got_request_exception: NamedSignal = _walked("got-request-exception")
+got_request_exception: NamedSignal = _new(WalkSignal, "got-request-exception")
 """No handler took an exception of a request. Value: exception."""
-websocket_started: NamedSignal = _walked("websocket-started")
+websocket_started: NamedSignal = _new(WalkSignal, "websocket-started")
 """A WebSocket's context is active and its hooks have not run yet."""
-websocket_finished: NamedSignal = _walked("websocket-finished")
+websocket_finished: NamedSignal = _new(WalkSignal, "websocket-finished")
 """A WebSocket has ended. Value: response, which refused it, or None."""
-websocket_tearing_down: NamedSignal = _walked("websocket-tearing-down")
+websocket_tearing_down: NamedSignal = _new(WalkSignal, "websocket-tearing-down")
 """A WebSocket's context ends. Value: exc, or None."""
-websocket_received: NamedSignal = _walked("websocket-received")
+websocket_received: NamedSignal = _new(WalkSignal, "websocket-received")
 """A message has come. Value: message, a str or bytes."""
-websocket_sent: NamedSignal = _walked("websocket-sent")
+websocket_sent: NamedSignal = _new(WalkSignal, "websocket-sent")
 """A message was sent. Value: message, a str or bytes."""
-got_websocket_exception: NamedSignal = _walked("got-websocket-exception")
+got_websocket_exception: NamedSignal = _new(WalkSignal, "got-websocket-exception")
 """No handler took an exception of a WebSocket. Value: exception."""
-appcontext_tearing_down: NamedSignal = _walked("appcontext-tearing-down")
+appcontext_tearing_down: NamedSignal = _new(WalkSignal, "appcontext-tearing-down")
 """An application context ends. Value: exc, or None."""
 
 # Sent inside plain calls: receivers are `def`.
-template_rendered: NamedSignal = _plain("template-rendered")
+template_rendered: NamedSignal = _new(PlainSignal, "template-rendered")
 """Values: template and context, after rendering."""
-before_render_template: NamedSignal = _plain("before-render-template")
+before_render_template: NamedSignal = _new(PlainSignal, "before-render-template")
 """Values: template and context, which may still be changed."""
-appcontext_pushed: NamedSignal = _plain("appcontext-pushed")
+appcontext_pushed: NamedSignal = _new(PlainSignal, "appcontext-pushed")
 """An application context has become active."""
-appcontext_popped: NamedSignal = _plain("appcontext-popped")
+appcontext_popped: NamedSignal = _new(PlainSignal, "appcontext-popped")
 """An application context is no longer active."""
-message_flashed: NamedSignal = _plain("message-flashed")
+message_flashed: NamedSignal = _new(PlainSignal, "message-flashed")
 """Values: message and category, given to flash()."""
-got_background_exception: NamedSignal = _plain("got-background-exception")
+got_background_exception: NamedSignal = _new(PlainSignal, "got-background-exception")
 """A background task failed. Values: exception, and task, its function."""

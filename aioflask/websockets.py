@@ -24,16 +24,15 @@ from .helpers import make_response
 from .plan import OF_A_REQUEST, Plan
 from .responses import as_ours
 from .routing import WEBSOCKET
-from .signals import (
-    got_websocket_exception,
-    websocket_finished,
-    websocket_received,
-    websocket_sent,
-    websocket_started,
-    websocket_tearing_down,
-)
 from .wakeups import Interruptible, here, home_here
 from .wrappers import _NO_BODY, Request
+
+# isort: off
+from .signals import (
+    got_websocket_exception, websocket_finished, websocket_received, websocket_sent,
+    websocket_started, websocket_tearing_down,
+)  # fmt: skip
+# isort: on
 
 if t.TYPE_CHECKING:
     from blinker import NamedSignal

@@ -360,12 +360,8 @@ class Request(_WerkzeugRequest):
             body.loaded = await body.read()
         else:
             body.check_size(self)
-            pieces: list[bytes] = []
-            size = body.length or 0
-            while size <= bodies.IN_MEMORY and (piece := await body.read_piece()):
-                pieces.append(piece)
-                size = max(size, body.received)
-            if size <= bodies.IN_MEMORY:
+            pieces = await body.read_pieces(bodies.IN_MEMORY)
+            if max(body.length or 0, body.received) <= bodies.IN_MEMORY:
                 body.loaded = b"".join(pieces)
             else:
                 from .multipart import parse_arriving

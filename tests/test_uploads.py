@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import aclosing
+from functools import partial
 from typing import Any
 
 import anyio
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
+from werkzeug.exceptions import HTTPException
+from werkzeug.sansio import multipart as sansio
 from werkzeug.test import EnvironBuilder
 
-from aioflask import Flask, request
+from aioflask import Flask, Request, request
+from aioflask.multipart import PartsDecoder
 from aioflask.testing import chunked, cut_off, slow
 
 pytestmark = pytest.mark.anyio
@@ -356,3 +360,81 @@ def test_a_form_is_exact_however_its_body_is_cut(
         assert answer.json() == [data.decode()] * 2
 
     anyio.run(send)
+
+
+# --- a body that is here as a whole ---------------------------------------------------------------
+
+# fmt: off
+AS_WRITTEN = [
+    b'Content-Disposition: form-data; name="a"',
+    b'Content-Disposition: form-data; name="a"; filename="\xc3\xa9 b.txt"\r\nContent-Type: a/b',
+    b'content-disposition:form-data; name=a;filename="%22.txt"',
+    b'Content-Disposition: form-data; name="a\\"b"; filename="C:\\\\d.txt"',
+    b"X-Y:  z \r\nContent-Disposition: form-data; name*=utf-8''%C3%A9; name=e; filename=",
+]
+UNUSUAL = [
+    b'Content-Disposition: form-data;\r\n name="a"', b' Content-Disposition: form-data; name="a"',
+    b'X: y\nContent-Disposition: form-data; name="a"', b"X: y", b"",
+    b'X: y\r\rContent-Disposition: form-data; name="a"', b'Content-Disposition: a; name="\xff"',
+]
+# fmt: on
+ENDS = [b"--\r\n", b"--"]
+OTHER_ENDS = [b"--\n", b"-- \r\n", b"--\r\nepilogue", b"\r\n", b"", b"-"]
+
+
+def events_of(events: Iterable[Any]) -> Any:
+    """What a decoder gives, its data joined; or the status of its error."""
+    parts: list[Any] = []
+    try:
+        for event in events:
+            if isinstance(event, sansio.Data):
+                parts[-1][-1] += bytes(event.data)
+            elif isinstance(event, (sansio.Field, sansio.File)):
+                parts.append([type(event), {**vars(event), "headers": list(event.headers)}, b""])
+    except HTTPException as error:
+        return error.code
+    return parts
+
+
+def decoder(max_parts: int | None = None) -> PartsDecoder:
+    environ = EnvironBuilder(method="POST").get_environ()
+    request = Request(environ | {"CONTENT_TYPE": HEADERS["Content-Type"]})
+    request.max_form_parts = max_parts
+    return PartsDecoder(request)
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    parts=st.lists(
+        st.tuples(
+            st.sampled_from(AS_WRITTEN * 12 + UNUSUAL),
+            st.sampled_from([b"\r\n\r\n"] * 40 + [b"\n\n", b"\r\n"]),
+            st.binary(max_size=9) | st.sampled_from([b"\r\n--the-bound", b"\r"]) | PIECES,
+            st.sampled_from([b"\r\n"] * 40 + [b"\n", b""]),
+        ),
+        max_size=5,
+    ),
+    end=st.sampled_from(ENDS * 9 + OTHER_ENDS),
+    before=st.sampled_from([b""] * 20 + [b"\r\n", b"preamble\r\n", b"-"]),
+    max_parts=st.sampled_from([None, 2]),
+)
+def test_the_short_way_reads_what_werkzeugs_decoder_does(
+    parts: list[tuple[bytes, ...]], end: bytes, before: bytes, max_parts: int | None
+) -> None:
+    mark = b"--the-boundary"
+    body = before + b"".join(mark + b"\r\n" + b"".join(part) for part in parts) + mark + end
+    long = decoder(max_parts)
+    told = events_of(event for read in (partial(long.feed, body), long.finish) for event in read())
+    assert events_of(decoder(max_parts).decode(body)) == told
+
+
+@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize("head", AS_WRITTEN)
+def test_no_pattern_is_compiled_for_a_boundary(head: bytes, end: bytes) -> None:
+    """Each form has a boundary of its own, and that would take longer than all the rest."""
+    mark = b"--the-boundary"
+    reader = decoder()
+    body = b"".join([mark, b"\r\n", head, b"\r\n\r\n", b"\r\n-", b"\r\n", mark, end])
+    parts = events_of(reader.decode(body))
+    assert [part[-1] for part in parts] == [b"\r\n-"]
+    assert "_decoder" not in vars(reader)

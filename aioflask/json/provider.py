@@ -197,12 +197,9 @@ _DIGITS = bytes(48 if 48 <= i <= 57 else 32 for i in range(256))
 _LONG_NUMBER = b"0" * 19
 _EXPONENT = re.compile(rb"e(?<=[0-9]e)[-+]?[0-9]+[],}\n]")  # PERF: begins with a letter.
 _OPTIONS = orjson and (
-    orjson.OPT_SORT_KEYS
-    | orjson.OPT_APPEND_NEWLINE
-    | orjson.OPT_PASSTHROUGH_DATETIME
-    | orjson.OPT_PASSTHROUGH_DATACLASS
-    | orjson.OPT_PASSTHROUGH_SUBCLASS
-)
+    orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE | orjson.OPT_PASSTHROUGH_DATETIME
+    | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_SUBCLASS
+)  # fmt: skip
 _NEVER_NAN = frozenset((str, int, bool, type(None), Markup, date, datetime, Decimal, UUID))
 
 
