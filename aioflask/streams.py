@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import sys
-import threading
 import types
 import typing as t
 from asyncio import _get_running_loop
 from collections import deque
 from contextvars import Context, copy_context
 from functools import partial
+from queue import SimpleQueue
 
 from werkzeug.wsgi import FileWrapper
 
@@ -40,16 +40,22 @@ Put = t.Callable[[t.Any], bool]
 class ThreadStream(Job):
     """An async iterator over what ``produce(put)`` puts on a thread, in ``context``."""
 
-    __slots__ = ("_asked", "_buffer", "_closed", "_finished", "_room")
-    error: BaseException | None
+    __slots__ = ("_asked", "_buffer", "_finished", "_room", "is_wanted")
 
-    def __init__(self, home: t.Any, context: Context, produce: t.Callable[[Put], None]) -> None:
+    def __init__(
+        self, home: t.Any, context: Context, produce: t.Callable[[Put], None], ahead: int = BUFFER
+    ) -> None:
         super().__init__(home, lambda job: context.run(produce, self.put))
         self._buffer: deque[t.Any] = deque()
         self.waiter: t.Any = home.waiter(cancellable=True)
-        self._room = threading.Semaphore(BUFFER)
+        # PERF: a semaphore, but in C.
+        self._room: SimpleQueue[None] = SimpleQueue()
+        for _ in range(ahead):
+            self._room.put(None)
         self._asked: Crossing | None = None
-        self._closed = self._finished = False
+        self._finished = False
+        self.is_wanted: bool = True
+        """Whether somebody still waits for chunks."""
 
     # --- on the thread
 
@@ -67,17 +73,12 @@ class ThreadStream(Job):
     def put(self, chunk: t.Any) -> bool:
         """Hand over a chunk when there is room; False if nobody wants it. Called by the thread."""
         if self.is_wanted:
-            self._room.acquire()
+            self._room.get()
         if not self.is_wanted:
             return False
         self._buffer.append(chunk)
         self.home.post(self.waiter, None)
         return True
-
-    @property
-    def is_wanted(self) -> bool:
-        """Whether somebody still waits for chunks."""
-        return not self._closed
 
     # --- on the loop
 
@@ -87,7 +88,7 @@ class ThreadStream(Job):
     async def __anext__(self) -> t.Any:
         while True:
             if self._buffer:
-                self._room.release()
+                self._room.put(None)
                 return self._buffer.popleft()
             if self._finished:
                 if self.error is not None:
@@ -107,13 +108,13 @@ class ThreadStream(Job):
             self.waiter = self.home.waiter(cancellable=True)
         if self._asked is not None:
             crossing, self._asked = self._asked, None
-            if await self._serve(crossing, cancelled=False) and not self._closed:
+            if await self._serve(crossing, cancelled=False) and self.is_wanted:
                 raise asyncio.CancelledError
 
     async def aclose(self) -> None:
         """Stop the thread at its next chunk. It closes the iterable, in the iterable's context."""
-        self._closed = True
-        self._room.release()
+        self.is_wanted = False
+        self._room.put(None)
         if self._asked is not None:
             crossing, self._asked = self._asked, None
             await self._serve(crossing, cancelled=True)
@@ -265,10 +266,10 @@ def as_chunks(ctx: AppContext, body: t.Any, close: t.Callable[[], t.Any]) -> t.A
         finally:
             close()
 
-    stream = ThreadStream(pool.home, ctx._context or copy_context(), produce)
-    file = getattr(body, "iterable", body)  # What a range is of.
+    file, ahead = getattr(body, "iterable", body), BUFFER  # What a range is of.
     if type(file) is FileWrapper and file.buffer_size == 8192:
-        file.buffer_size, stream._room = FILE_PIECE, threading.Semaphore(FILES_AHEAD)
+        file.buffer_size, ahead = FILE_PIECE, FILES_AHEAD
+    stream = ThreadStream(pool.home, ctx._context or copy_context(), produce, ahead)
     try:
         pool.submit(stream)
     except PoolFull:
