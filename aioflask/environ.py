@@ -81,7 +81,7 @@ def _path_info(scope: Scope, root: str) -> str:
     """The path below ``root``, its bytes tunnelled through latin-1."""
     path, raw = scope["path"], scope.get("raw_path") or b""
     data = path.encode("utf-8", "surrogateescape")
-    if b"%" in raw and "\ufffd" in path:
+    if "\ufffd" in path and b"%" in raw:
         # The server could not decode it. The bytes that came are there, unless a middleware has
         # put another path in its place.
         came = unquote_to_bytes(raw)
@@ -97,7 +97,7 @@ def _add_headers(environ: WSGIEnvironment, headers: t.Iterable[tuple[bytes, byte
     repeated: dict[str, list[str]] = {}
     fields = list(headers)
     for name, value in readable((name for name, _ in fields), fields):
-        if b"_" in name:
+        if name.find(b"_") >= 0:
             continue  # X_User must not read as X-User.
         key = name.decode("latin-1").upper().replace("-", "_")
         if key not in ("CONTENT_TYPE", "CONTENT_LENGTH"):

@@ -94,10 +94,11 @@ class PartsDecoder:
             data, self._held = self._held + data, b""
         view = memoryview(data)  # PERF: a mebibyte is not copied for being passed along.
         while start < len(data):
-            if decoder.state is sansio.State.DATA and self._mark not in decoder.buffer:
+            if decoder.state is sansio.State.DATA and decoder.buffer.find(self._mark) < 0:
                 # PERF: all that lies before the next mark is data: the decoder need not search it.
-                yield sansio.Data(bytes(decoder.buffer), more_data=True)
-                decoder.buffer.clear()
+                if decoder.buffer:
+                    yield sansio.Data(bytes(decoder.buffer), more_data=True)
+                    decoder.buffer.clear()
                 mark = data.find(self._mark, start)
                 end = (mark if mark >= 0 else len(data) - self._whole) - 2
                 if end > start:
@@ -116,8 +117,7 @@ class PartsDecoder:
 
     def finish(self) -> t.Iterator[sansio.Event]:
         """The rest."""
-        if self._held:
-            yield from self._decode(self._held)
+        yield from self._decode(self._held)
         yield from self._decode(None)
         if self._decoder.state is not sansio.State.COMPLETE:
             raise BadRequest("The multipart body ends without its closing boundary.")

@@ -74,7 +74,7 @@ class PathReader(_Typed):
 
 def _query(request: t.Any) -> t.Any:
     raw = request.query_string
-    if b"%" in raw or not raw.isascii():
+    if raw.find(b"%") >= 0 or not raw.isascii():
         check_encoding(raw)
     return request.args
 
