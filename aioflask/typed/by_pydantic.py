@@ -36,7 +36,8 @@ class PydanticValidator(Validator):
 
     def from_json(self, raw: bytes) -> t.Any:
         decode(raw)
-        if b"NaN" in raw or b"Infinity" in raw:  # pydantic would take them; JSON has none.
+        # pydantic would take them; JSON has none.
+        if raw.find(b"NaN") >= 0 or raw.find(b"Infinity") >= 0:
             try:
                 json.loads(raw, parse_constant=_refuse)
             except (ValueError, RecursionError) as error:

@@ -180,7 +180,9 @@ BAD: list[tuple[str, set[tuple[str, str]]]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("url", "expected"), BAD, ids=lambda value: str(value)[:40])
+@pytest.mark.parametrize(
+    ("url", "expected"), BAD, ids=lambda value: str(value)[:40].partition("{")[0]
+)
 def test_what_is_wrong_is_told_with_its_place(client: FlaskClient, url: str, expected: Any) -> None:
     response = client.get(url)
     assert response.status_code == 422
