@@ -1,6 +1,6 @@
 """A request's body: counted while it arrives, and read only when somebody asks for it.
 
-Everything that comes in passes :meth:`Body.read_piece`, which holds the limits, whatever
+Everything that comes in is counted by ``Body._take``, which holds the limits, whatever
 Content-Length says (RFC 9112, section 6). Plain code reads through :class:`BodyFile`, whose thread
 waits for the loop; the loop reads ahead with :meth:`Body.read`, or leaves it all to the view,
 through :class:`ArrivingBody`.
