@@ -499,8 +499,13 @@ def show_server_banner(debug: bool, app_import_path: str | None) -> None:
         click.echo(f" * Debug mode: {'on' if debug else 'off'}")
 
 
-# Older versions of click have no generic one.
-class CertParamType(click.ParamType):  # type: ignore[type-arg]
+if t.TYPE_CHECKING:
+    _ParamType = click.ParamType[t.Any]
+else:
+    _ParamType = click.ParamType  # Older versions of click have no generic one.
+
+
+class CertParamType(_ParamType):
     """The type of ``--cert``: a file, the word 'adhoc', or the import of an SSLContext."""
 
     name = "path"

@@ -213,10 +213,10 @@ class MultipartParser:
 
     def __init__(self, request: Request, is_held: bool = False) -> None:
         self._request = request
-        self._decoder = PartsDecoder(request)
+        self.decoder: PartsDecoder = PartsDecoder(request)
         replaced = type(request)._get_file_stream is not _WerkzeugRequest._get_file_stream
         self._held = is_held and not replaced
-        self._part: sansio.Field | sansio.File | None = None
+        self._part: t.Any = None
         self._field: list[bytes] = []
         self._fields_size = 0  # of all of them
         self._writes: list[tuple[t.IO[bytes], bytes]] = []
@@ -225,15 +225,8 @@ class MultipartParser:
         self.to_write: int = 0
         """Bytes of files that :meth:`write` has not written yet."""
 
-    def feed(self, data: bytes) -> None:
-        """Parse what has come, as far as it can be."""
-        self._take_all(self._decoder.feed(data))
-
-    def finish(self) -> None:
-        """Parse the rest."""
-        self._take_all(self._decoder.finish())
-
-    def _take_all(self, events: t.Iterator[sansio.Event]) -> None:
+    def take(self, events: t.Iterator[sansio.Event]) -> None:
+        """Take what the decoder gives."""
         for event in events:
             if isinstance(event, sansio.Data):
                 self._take(event)
@@ -251,8 +244,7 @@ class MultipartParser:
             self.files.append((part.name, storage))
 
     def _take(self, event: sansio.Data) -> None:
-        part: t.Any = self._part
-        data = event.data
+        part, data = self._part, event.data
         if isinstance(part, sansio.File) and not self._held:
             self._writes.append((self.files[-1][1].stream, data))
             self.to_write += len(data)
@@ -291,10 +283,10 @@ async def parse_arriving(request: Request, body: Body, first: list[bytes]) -> Mu
     parser = MultipartParser(request)
     try:
         while piece := (first.pop(0) if first else await body.read_piece()):
-            parser.feed(piece)
+            parser.take(parser.decoder.feed(piece))
             if parser.to_write >= WRITE_AT_ONCE:
                 await _write(parser)
-        parser.finish()
+        parser.take(parser.decoder.finish())
         await _write(parser)
         parser.rewind()
     except BaseException:
@@ -314,7 +306,7 @@ def parse_loaded(request: Request, data: bytes) -> MultipartParser:
     """Parse a multipart body that is in memory."""
     parser = MultipartParser(request, is_held=True)
     try:
-        parser._take_all(parser._decoder.decode(data))
+        parser.take(parser.decoder.decode(data))
         parser.write()
         parser.rewind()
     except BaseException:

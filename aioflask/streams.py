@@ -41,6 +41,7 @@ class ThreadStream(Job):
     """An async iterator over what ``produce(put)`` puts on a thread, in ``context``."""
 
     __slots__ = ("_asked", "_buffer", "_finished", "_room", "is_wanted")
+    error: BaseException | None
 
     def __init__(
         self, home: t.Any, context: Context, produce: t.Callable[[Put], None], ahead: int = BUFFER
