@@ -1609,11 +1609,11 @@ def test_a_wsgi_thread_goes_on_while_the_loop_is_still_leaving(
     app: Flask, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
     """The loop's thread may be slow after it has handed over what a request waits for."""
-    settle = concurrency._settle
+    settle, has_gone_on = concurrency._settle, threading.Event()
 
     async def settle_slowly(future: Any, coro: Any) -> None:
         await settle(future, coro)
-        time.sleep(0.05)
+        assert has_gone_on.wait(5)
 
     monkeypatch.setattr(concurrency, "_settle", settle_slowly)
 
@@ -1621,22 +1621,26 @@ def test_a_wsgi_thread_goes_on_while_the_loop_is_still_leaving(
     def enter() -> None:
         variable.set("plain")
 
-    @app.before_request
-    async def note() -> None:
-        g.seen = variable.get()
-        variable.set("async")
-
     @app.get("/")
     async def index() -> str:
-        return str(g.seen) + variable.get()
+        seen = variable.get()
+        variable.set("async")
+        return seen
 
     @app.get("/stream")
     async def stream() -> Any:
         async def pieces() -> AsyncIterator[str]:
-            yield g.seen
-            yield variable.get()
+            yield "pla"
+            yield "in"
 
+        variable.set("async")
         return stream_with_context(pieces())
 
-    client = werkzeug.test.Client(app.wsgi_app)
-    assert client.get(path).text == "plainasync"
+    @app.after_request
+    def go_on(response: Any) -> Any:
+        response.headers["X-Variable"] = variable.get()
+        has_gone_on.set()
+        return response
+
+    answer = werkzeug.test.Client(app.wsgi_app).get(path)
+    assert (answer.text, answer.headers["X-Variable"]) == ("plain", "async")

@@ -191,8 +191,8 @@ class DefaultJSONProvider(JSONProvider):
 
 # --- orjson, where it equals the standard library ---------------------------------------------
 
-# PERF: bytes.translate makes this question a plain substring search. `find` is twice as fast as
-# `in`, which asks whether the bytes are a number, and makes a TypeError for nobody; an int is one.
+# PERF: bytes.translate makes this question a plain substring search. With bytes on its left side
+# `in` first makes, for nobody, the TypeError that they are no number; so here it is `find`.
 _DIGITS = bytes(48 if 48 <= i <= 57 else 32 for i in range(256))
 _LONG_NUMBER = b"0" * 19
 _EXPONENT = re.compile(rb"e(?<=[0-9]e)[-+]?[0-9]+[],}\n]")  # PERF: begins with a letter.
