@@ -455,16 +455,9 @@ class Flask(Scaffold):
         )
 
     def url_for(
-        self,
-        /,
-        endpoint: str,
-        *,
-        _anchor: str | None = None,
-        _method: str | None = None,
-        _scheme: str | None = None,
-        _external: bool | None = None,
-        **values: t.Any,
-    ) -> str:
+        self, /, endpoint: str, *, _anchor: str | None = None, _method: str | None = None,
+        _scheme: str | None = None, _external: bool | None = None, **values: t.Any,
+    ) -> str:  # fmt: skip
         """Build the URL of an endpoint; values that the rule does not know become the query.
 
         In a request ``".name"`` is relative to its blueprint, and the URL has no host unless
@@ -764,13 +757,9 @@ class Flask(Scaffold):
         return cls(self, **kwargs)
 
     def run(
-        self,
-        host: str | None = None,
-        port: int | None = None,
-        debug: bool | None = None,
-        load_dotenv: bool = True,
-        **options: t.Any,
-    ) -> None:
+        self, host: str | None = None, port: int | None = None, debug: bool | None = None,
+        load_dotenv: bool = True, **options: t.Any,
+    ) -> None:  # fmt: skip
         """Serve on uvicorn, by default where ``SERVER_NAME`` says or on 127.0.0.1:5000.
 
         ``debug`` wins over ``FLASK_DEBUG``, which wins over the configuration. Options go to

@@ -79,12 +79,9 @@ class ASGITransport(httpx.AsyncBaseTransport):
     """
 
     def __init__(
-        self,
-        app: ASGIApplication,
-        raise_app_exceptions: bool = True,
-        root_path: str = "",
+        self, app: ASGIApplication, raise_app_exceptions: bool = True, root_path: str = "",
         client: tuple[str, int] = ("127.0.0.1", 123),
-    ) -> None:
+    ) -> None:  # fmt: skip
         self.app: ASGIApplication = app
         self.root_path: str = root_path
         self.client: tuple[str, int] = client
@@ -194,15 +191,9 @@ class AsyncClient(httpx.AsyncClient):
     """
 
     def __init__(
-        self,
-        app: Flask,
-        *,
-        base_url: str = "http://localhost",
-        raise_app_exceptions: bool = True,
-        root_path: str = "",
-        client: tuple[str, int] = ("127.0.0.1", 123),
-        **kwargs: t.Any,
-    ) -> None:
+        self, app: Flask, *, base_url: str = "http://localhost", raise_app_exceptions: bool = True,
+        root_path: str = "", client: tuple[str, int] = ("127.0.0.1", 123), **kwargs: t.Any,
+    ) -> None:  # fmt: skip
         self.app = app
         if isinstance(app, Flask):  # Any ASGI application will do.
             calls.look(app)
@@ -212,13 +203,9 @@ class AsyncClient(httpx.AsyncClient):
         super().__init__(base_url=base_url, **kwargs)
 
     def websocket(
-        self,
-        url: str,
-        *,
-        subprotocols: t.Iterable[str] = (),
-        headers: t.Mapping[str, str] | None = None,
-        params: t.Mapping[str, str] | None = None,
-    ) -> WebSocketSession:
+        self, url: str, *, subprotocols: t.Iterable[str] = (),
+        headers: t.Mapping[str, str] | None = None, params: t.Mapping[str, str] | None = None,
+    ) -> WebSocketSession:  # fmt: skip
         """Open a WebSocket in an ``async with`` block; the client's cookies go both ways. ::
 
             async with client.websocket("/chat") as websocket:

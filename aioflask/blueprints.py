@@ -84,18 +84,12 @@ class Blueprint(Scaffold):
     _got_registered_once = False
 
     def __init__(
-        self,
-        name: str,
-        import_name: str,
-        static_folder: str | os.PathLike[str] | None = None,
-        static_url_path: str | None = None,
-        template_folder: str | os.PathLike[str] | None = None,
-        url_prefix: str | None = None,
-        subdomain: str | None = None,
-        url_defaults: dict[str, t.Any] | None = None,
-        root_path: str | None = None,
+        self, name: str, import_name: str, static_folder: str | os.PathLike[str] | None = None,
+        static_url_path: str | None = None, template_folder: str | os.PathLike[str] | None = None,
+        url_prefix: str | None = None, subdomain: str | None = None,
+        url_defaults: dict[str, t.Any] | None = None, root_path: str | None = None,
         cli_group: str | None = scaffold._sentinel,
-    ) -> None:
+    ) -> None:  # fmt: skip
         super().__init__(import_name, static_folder, static_url_path, template_folder, root_path)
         if not name:
             raise ValueError(f"A blueprint in {import_name!r} has an empty name. Give it one.")

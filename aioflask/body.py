@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import typing as t
+import weakref
 from urllib.parse import unquote_to_bytes
 
 from werkzeug.datastructures import ImmutableMultiDict
@@ -71,11 +72,10 @@ class Limit:
 class Body:
     """The body of one request, read piece by piece from ASGI's ``receive``."""
 
-    __slots__ = tuple("_receive complete for_view length loaded received request unread".split())
+    __slots__ = tuple("_find _receive complete for_view length loaded received unread".split())
 
     def __init__(self, request: t.Any, receive: t.Any, length: bytes | None) -> None:
-        self.request: t.Any = request
-        """None once it is complete: the two would keep each other alive."""
+        self._find: t.Any = request if request is None else weakref.ref(request)
         self._receive = receive
         self.unread: bytes = b""
         self.received: int = 0
@@ -89,6 +89,16 @@ class Body:
         """The whole body, once it was read ahead."""
         self.for_view: bool = False
         """Whether a plain view has begun, around which there may be an ``async def`` one."""
+
+    @property
+    def request(self) -> t.Any:
+        """The request, which has this body. Whoever reads when it is over finds nobody there.
+
+        :raises ClientDisconnected: then.
+        """
+        if (request := self._find()) is None:
+            raise ClientDisconnected()
+        return request
 
     def check_size(self, request: t.Any) -> None:
         """Refuse what is over ``request.max_content_length``: announced, or here already."""
@@ -126,9 +136,9 @@ class Body:
             raise ClientDisconnected()
         if not message.get("more_body", False):
             self.complete = True
-            request, self.request, self._receive = self.request, None, None
-            if request._watch is not None:
-                request._watch.start()
+            self._receive = None
+            if (watch := self.request._watch) is not None:
+                watch.start()
         piece: bytes = message.get("body", b"")
         self.received += len(piece)
         if limit is not None and self.received > limit:
@@ -189,19 +199,21 @@ class Body:
 class EnvironBody(Body):
     """The body of a request that came by WSGI: the reading thread reads ``wsgi.input`` itself."""
 
-    __slots__ = ("_input",)
+    __slots__ = ()
 
     def __init__(self, request: t.Any) -> None:
-        environ = request.environ
-        length = environ.get("CONTENT_LENGTH") or ""
-        super().__init__(request, self._read_input, length.encode("latin-1") or None)
-        self._input: t.Any = None
+        length = request.environ.get("CONTENT_LENGTH") or ""
+        super().__init__(request, None, length.encode("latin-1") or None)
+        find, stream = self._find, None
 
-    async def _read_input(self) -> dict[str, t.Any]:
-        if self._input is None:
-            self._input = get_input_stream(self.request.environ)
-        data = self._input.read(PIECE)
-        return {"type": "http.request", "body": data, "more_body": bool(data)}
+        async def receive() -> dict[str, t.Any]:
+            nonlocal stream
+            if stream is None:  # Somebody may have put another there.
+                stream = get_input_stream(find().environ)
+            data = stream.read(PIECE)
+            return {"type": "http.request", "body": data, "more_body": bool(data)}
+
+        self._receive = receive
 
 
 class BodyFile(io.RawIOBase):

@@ -619,17 +619,10 @@ _paths_help = f"Several are separated by {os.pathsep!r}."
 )
 @pass_script_info
 def run_command(
-    info: ScriptInfo,
-    host: str,
-    port: int,
-    reload: bool | None,
-    debugger: bool | None,
-    workers: int,
-    with_threads: bool,
-    cert: Certificate | None,
-    extra_files: list[str] | None,
+    info: ScriptInfo, host: str, port: int, reload: bool | None, debugger: bool | None,
+    workers: int, with_threads: bool, cert: Certificate | None, extra_files: list[str] | None,
     exclude_patterns: list[str] | None,
-) -> None:
+) -> None:  # fmt: skip
     """Serve the app with uvicorn while you develop it.
 
     In debug mode ('--debug') it starts again after every change. For production give the app to

@@ -169,7 +169,10 @@ class Job:
         spare.append(replies)
         value, error = reply
         if error is not None:
-            raise error
+            try:
+                raise error
+            finally:
+                del error, reply  # The traceback holds this frame.
         return value
 
     def ask(self, crossing: Crossing) -> None:
@@ -222,6 +225,7 @@ class Job:
             self.waiting = False
             context.run(_waiting.set, outer)
             replies.put(reply)
+            del reply  # Its traceback holds this frame.
         return False
 
     def submit(self, job: Job) -> None:
@@ -245,6 +249,8 @@ def step_in(context: Context, coro: t.Coroutine[t.Any, t.Any, T], job: t.Any) ->
             crossing = context.run(step, value)
         except StopIteration as stop:
             return t.cast(T, stop.value)
+        finally:
+            value = None  # An exception's traceback holds this frame.
         crossing.context = context
         try:
             step, value = coro.send, job.cross(crossing)
@@ -559,9 +565,7 @@ def _wait_for(crossing: Crossing) -> t.Any:
         home = _home_of(ctx._loop) if ctx is not None and ctx._loop is not None else None
         if home is None:
             return background_loop().run(call, context)
-        future: concurrent.futures.Future[t.Any] = concurrent.futures.Future()
-        home.spawn(functools.partial(_settle, future, call), context)
-        return future.result()
+        return _start(home, call, context).result()
     finally:
         _bring_back(context)
 
@@ -578,6 +582,12 @@ async def _call(func: t.Callable[..., t.Any], args: t.Iterable[t.Any]) -> t.Any:
     return await func(*args)
 
 
+def _start(home: t.Any, coro: t.Awaitable[T], context: Context) -> concurrent.futures.Future[T]:
+    future: concurrent.futures.Future[T] = concurrent.futures.Future()
+    home.spawn(functools.partial(_settle, future, coro), context)
+    return future
+
+
 async def _settle(future: concurrent.futures.Future[T], coro: t.Awaitable[T]) -> None:
     """Hand the outcome of a coroutine to a thread that waits for it."""
     try:
@@ -587,6 +597,8 @@ async def _settle(future: concurrent.futures.Future[T], coro: t.Awaitable[T]) ->
         # The thread raises it. Only what the loop itself has to see goes on here.
         if not isinstance(error, (Exception, BaseExceptionGroup, KeyboardInterrupt, SystemExit)):
             raise
+    finally:
+        del future  # The traceback holds this frame.
 
 
 def async_to_sync(func: t.Callable[P, t.Awaitable[T]]) -> t.Callable[P, T]:
@@ -664,9 +676,7 @@ class LoopThread:
                 "The background loop was asked to wait for itself: plain code that runs on the"
                 " event loop called something that waits for the loop. Await it instead."
             )
-        future: concurrent.futures.Future[T] = concurrent.futures.Future()
-        self.home.spawn(functools.partial(_settle, future, coro), context or copy_context())
-        return future
+        return _start(self.home, coro, context or copy_context())
 
     def run(self, coro: t.Coroutine[t.Any, t.Any, T], context: Context | None = None) -> T:
         """Run a coroutine to its end and return its value, while this thread waits.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import sys
 import typing as t
+import weakref
 from collections.abc import Iterator
 from urllib.parse import quote, unquote_to_bytes, urlsplit
 
@@ -21,11 +22,18 @@ class LazyInput(io.RawIOBase):
     """``wsgi.input`` of an environ made from a scope: the request's body, once it is read."""
 
     def __init__(self, request: Request | None = None) -> None:
-        self.request: Request | None = request
+        self.find: t.Any = request if request is None else weakref.ref(request)
+        """Weak: the request has the environ, and the two would keep each other alive."""
 
     @property
     def _file(self) -> t.IO[bytes]:
-        return t.cast("Request", self.request)._file
+        request = self.find()
+        if request is None:
+            raise ValueError(
+                "wsgi.input of a request that is over was read. Read it before the response is"
+                " sent, or keep the request."
+            )
+        return t.cast("t.IO[bytes]", request._file)
 
     def readable(self) -> bool:
         """Yes."""

@@ -212,7 +212,7 @@ class MultipartParser:
     """Parses multipart/form-data in small pieces, with large files on disk; see `PartsDecoder`."""
 
     def __init__(self, request: Request, is_held: bool = False) -> None:
-        self._request = request
+        self._request: t.Any = request
         self.decoder: PartsDecoder = PartsDecoder(request)
         replaced = type(request)._get_file_stream is not _WerkzeugRequest._get_file_stream
         self._held = is_held and not replaced
@@ -289,6 +289,7 @@ async def parse_arriving(request: Request, body: Body, first: list[bytes]) -> Mu
         parser.take(parser.decoder.finish())
         await _write(parser)
         parser.rewind()
+        parser._request = None  # Which keeps the parser: the two would keep each other alive.
     except BaseException:
         parser.close()
         raise
@@ -346,12 +347,11 @@ class Part:
     """
 
     def __init__(self, parts: Parts, event: sansio.Field | sansio.File) -> None:
-        self._parts = parts
+        self._parts, self._number = parts, parts._number
         self.name: str = event.name
         self.filename: str | None = event.filename if isinstance(event, sansio.File) else None
         """The name that the client gives the file, not to be trusted; None for a field."""
         self.headers: Headers = event.headers
-        self.ended: bool = False
 
     def __repr__(self) -> str:
         return f"<Part {self.name!r}>" if self.filename is None else f"<Part {self.filename!r}>"
@@ -412,7 +412,9 @@ class Parts:
             self._body.unread = self._body.loaded
         self._events: deque[sansio.Event] = deque()
         self._finished = False
-        self._part: Part | None = None
+        # Of the part that is being read: its number, and whether there may be more of it. The part
+        # itself has these parts, and the two would keep each other alive.
+        self._number, self._has_more = 0, False
 
     def __aiter__(self) -> t.Self:
         return self
@@ -450,23 +452,24 @@ class Parts:
         return self._events.popleft()
 
     async def _next_part(self) -> Part | None:
-        while self._part is not None and await self._data(self._part) is not None:
-            pass  # What was not read of the part before is passed over.
+        while self._has_more:  # What was not read of the part before is passed over.
+            await self._data(None)
         while (event := await self._event()) is not None:
             if isinstance(event, (sansio.Field, sansio.File)):
-                self._part = Part(self, event)
-                return self._part
+                self._number, self._has_more = self._number + 1, True
+                return Part(self, event)
         return None
 
-    async def _data(self, part: Part) -> bytes | None:
-        if part is not self._part:
+    async def _data(self, part: Part | None) -> bytes | None:
+        if part is not None and part._number != self._number:
             raise RuntimeError(
                 f"{part!r} was read after the part that follows it. What has not been read of a"
                 " part is gone then: read it before the loop goes on to the next."
             )
-        while not part.ended and (event := await self._event()) is not None:
+        while self._has_more and (event := await self._event()) is not None:
             if isinstance(event, sansio.Data):
-                part.ended = not event.more_data
+                self._has_more = event.more_data
                 if event.data:
                     return bytes(event.data)
+        self._has_more = False
         return None

@@ -82,16 +82,9 @@ def run_flask_app(
 
 
 def run_app(
-    app: Flask,
-    host: str,
-    port: int,
-    *,
-    use_reloader: bool = False,
-    use_debugger: bool = False,
-    use_evalex: bool = True,
-    passthrough_errors: bool = False,
-    **options: t.Any,
-) -> None:
+    app: Flask, host: str, port: int, *, use_reloader: bool = False, use_debugger: bool = False,
+    use_evalex: bool = True, passthrough_errors: bool = False, **options: t.Any,
+) -> None:  # fmt: skip
     """Serve ``app`` until a signal ends it; the work of ``Flask.run()``.
 
     ``passthrough_errors`` leaves exceptions to a debugger from outside: for this run
@@ -121,20 +114,12 @@ def run_app(
 
 
 def serve(
-    load: Callable[[], Target],
-    host: str,
-    port: int,
-    *,
-    use_reloader: bool = False,
-    use_debugger: bool = False,
-    use_evalex: bool = True,
-    workers: int = 1,
-    ssl_context: t.Any = None,
-    extra_files: t.Iterable[str] | None = None,
-    exclude_patterns: t.Iterable[str] | None = None,
-    reloader_interval: float = 0.5,
+    load: Callable[[], Target], host: str, port: int, *, use_reloader: bool = False,
+    use_debugger: bool = False, use_evalex: bool = True, workers: int = 1,
+    ssl_context: t.Any = None, extra_files: t.Iterable[str] | None = None,
+    exclude_patterns: t.Iterable[str] | None = None, reloader_interval: float = 0.5,
     **settings: t.Any,
-) -> None:
+) -> None:  # fmt: skip
     """Serve what ``load()`` gives: an app, or the import string of a factory if ``workers`` > 1.
 
     With the reloader ``load`` is called in the child process only. ``use_debugger`` answers

@@ -99,15 +99,10 @@ class EventSourceResponse(Response):
     default_mimetype: str | None = "text/event-stream"
 
     def __init__(
-        self,
-        source: Source,
-        *,
-        replay: t.Callable[[str], t.Any] | None = None,
-        ping: float | None = 15.0,
-        retry: int | None = None,
-        status: int | str | None = None,
+        self, source: Source, *, replay: t.Callable[[str], t.Any] | None = None,
+        ping: float | None = 15.0, retry: int | None = None, status: int | str | None = None,
         headers: t.Mapping[str, str] | None = None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         is_async = isinstance(source, AsyncIterable)
         if not is_async and (not isinstance(source, Iterable) or isinstance(source, (str, bytes))):
             raise TypeError(

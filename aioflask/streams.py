@@ -93,8 +93,10 @@ class ThreadStream(Job):
                 return self._buffer.popleft()
             if self._finished:
                 if self.error is not None:
-                    error, self.error = self.error, None
-                    raise error
+                    try:
+                        raise self.error
+                    finally:
+                        self.error = None  # Its traceback holds this frame.
                 raise StopAsyncIteration
             await self._pause()
 

@@ -88,15 +88,9 @@ class EnvironBuilder(werkzeug.test.EnvironBuilder):
     """
 
     def __init__(
-        self,
-        app: Flask,
-        path: str = "/",
-        base_url: str | None = None,
-        subdomain: str | None = None,
-        url_scheme: str | None = None,
-        *args: t.Any,
-        **kwargs: t.Any,
-    ) -> None:
+        self, app: Flask, path: str = "/", base_url: str | None = None,
+        subdomain: str | None = None, url_scheme: str | None = None, *args: t.Any, **kwargs: t.Any,
+    ) -> None:  # fmt: skip
         # COMPAT: Flask raises an AssertionError.
         if base_url is not None and (subdomain or url_scheme):
             raise AssertionError(

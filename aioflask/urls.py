@@ -33,14 +33,9 @@ _ANCHOR_SAFE = "%!#$&'()*+,/:;=?@"  # COMPAT: the characters of a fragment that 
 
 
 def build(
-    app: Flask,
-    endpoint: str,
-    _anchor: str | None,
-    _method: str | None,
-    _scheme: str | None,
-    _external: bool | None,
-    values: dict[str, t.Any],
-) -> str:
+    app: Flask, endpoint: str, _anchor: str | None, _method: str | None, _scheme: str | None,
+    _external: bool | None, values: dict[str, t.Any],
+) -> str:  # fmt: skip
     """Build the URL of an endpoint; see `Flask.url_for`."""
     ctx = _request_context() or _cv_app.get(None)
     adapter = app.create_url_adapter(None) if ctx is None else ctx.url_adapter

@@ -253,7 +253,7 @@ async def full_dispatch_request(ctx: AppContext) -> Response:
                 step = dispatch_request
                 rv = await (_step(ctx, step) if plan.replaced else step(ctx))
     except Exception as error:
-        rv = await _step(ctx, handle_user_exception, error)
+        rv = answered(ctx, error, await _step(ctx, handle_user_exception, error))
     response: t.Any = make_plainly(app, plan, rv)
     if response is None:
         response = await _step(ctx, finalize_request, rv)
@@ -363,8 +363,20 @@ async def handle_user_exception(ctx: AppContext, e: Exception) -> t.Any:
         return await _step(ctx, handle_http_exception, e)
     handler = app._find_error_handler(e, ctx.request.blueprints)
     if handler is None:
-        raise e
+        try:
+            raise e
+        finally:
+            del e  # Its traceback holds this frame.
     return await _handle(ctx, handler, e)
+
+
+def answered(ctx: AppContext, error: Exception, rv: t.Any) -> t.Any:
+    """What an exception is answered with. Its frames, which hold it and the request, are let go."""
+    if error is rv or error is ctx._request.routing_exception:
+        error.__traceback__ = None
+        if error.__suppress_context__:
+            error.__context__ = None
+    return rv
 
 
 async def handle_http_exception(ctx: AppContext, e: HTTPException) -> t.Any:

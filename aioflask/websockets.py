@@ -581,6 +581,7 @@ async def _dispatch(ctx: AppContext) -> None:
         if websocket._state != _CONNECTING:
             raise
         rv = await walk._step(ctx, walk.handle_user_exception, error)
+        rv = walk.answered(ctx, error, rv)
     if rv is not None or websocket._state != _GONE or plan.after or websocket_finished.receivers:
         await _finish(ctx, rv)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import types
 import typing as t
+import weakref
 from functools import lru_cache
 from http import HTTPStatus
 from itertools import chain
@@ -128,7 +129,7 @@ class Request(_WerkzeugRequest):
             environ = environ_of(scope)
             body = environ["wsgi.input"] = LazyInput()
             self = cls(environ)
-            self._input, body.request = body, self
+            self._input, body.find = body, weakref.ref(self)
         self.scope = self._scope = scope
         # PERF: one pass in C answers every question about a header that the walk has.
         raw = self._raw = dict(scope["headers"])

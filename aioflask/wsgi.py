@@ -74,6 +74,7 @@ def wsgi_app(
     answer = _Answer(ctx, environ, start_response)
     ctx._hand_over = answer.start
     mount = concurrency.step_in(context, _walk(ctx), job or _Caller())
+    ctx._hand_over = None
     return answer.finish() if mount is None else _call_mounted(mount, ctx, start_response)
 
 
@@ -250,8 +251,10 @@ class AsyncBody(Iterator[bytes]):
             if len(self._pieces) == _AHEAD - 1 and self._room is not None:
                 concurrency.background_loop().loop.call_soon_threadsafe(self._room.set)
             return as_bytes(piece)
-        error, self._error = self._error, None
-        raise error or StopIteration
+        try:
+            raise self._error or StopIteration
+        finally:
+            self._error = None  # Its traceback holds this frame.
 
     def close(self) -> None:
         """Close the source where it stands, and wait for its ``finally`` blocks."""

@@ -56,13 +56,9 @@ class WSGIApp:
     """
 
     def __init__(
-        self,
-        wsgi_app: WSGIApplication,
-        *,
-        threads: int = 40,
-        queue: int = 1_000,
+        self, wsgi_app: WSGIApplication, *, threads: int = 40, queue: int = 1_000,
         max_content_length: int | None = None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         if not callable(wsgi_app):
             raise TypeError(
                 f"WSGIApp({wsgi_app!r}): that is no WSGI application, which is something to be"

@@ -1,0 +1,252 @@
+"""A request that is over is gone: nothing of it waits for the garbage collector.
+
+Objects that keep each other alive hold what the request holds, its body, its response, the
+server's connection, until the collector comes by.
+"""
+
+from __future__ import annotations
+
+import gc
+import io
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import anyio
+import pytest
+
+from aioflask import Flask, Response, abort, request, send_file, websocket
+from aioflask.wrappers import Request
+
+FORM = "application/x-www-form-urlencoded"
+JSON = "application/json"
+MULTIPART = "multipart/form-data; boundary=b"
+PART = b'--b\r\nContent-Disposition: form-data; name="f"; filename="f"\r\n\r\n%b\r\n--b--\r\n'
+FIELD = b'--b\r\nContent-Disposition: form-data; name="a"\r\n\r\n\r\n'
+ON_DISK = PART % bytes(3 << 20)
+
+EXCHANGES = [
+    pytest.param("/json", JSON, b'{"a": 1}', 200, id="json"),
+    pytest.param("/plain-json", JSON, b'{"a": 1}', 200, id="plain json"),
+    pytest.param("/json", JSON, b"{", 400, id="bad json"),
+    pytest.param("/json", "text/plain", b"x", 415, id="wrong type"),
+    pytest.param("/form", FORM, b"a=1&b=2", 200, id="form"),
+    pytest.param("/form", MULTIPART, PART % b"x", 200, id="file"),
+    pytest.param("/form", MULTIPART, ON_DISK, 200, id="file on disk"),
+    pytest.param("/form", MULTIPART, FIELD * 2000 + b"--b--\r\n", 413, id="too many parts"),
+    pytest.param("/parts", MULTIPART, PART % b"x", 200, id="parts"),
+    pytest.param("/environ", JSON, b"{}", 200, id="environ"),
+    pytest.param("/download", None, b"", 200, id="download"),
+    pytest.param("/plain-download", None, b"", 200, id="plain download"),
+    pytest.param("/stream", None, b"", 200, id="stream"),
+    pytest.param("/plain-stream", None, b"", 200, id="plain stream"),
+    pytest.param("/unread", JSON, b"{}", 200, id="unread body"),
+    pytest.param("/abort", None, b"", 403, id="abort"),
+    pytest.param("/plain-abort", None, b"", 403, id="plain abort"),
+    pytest.param("/hook", None, b"", 401, id="hook aborts"),
+    pytest.param("/nowhere", JSON, b"{}", 404, id="missing"),
+    pytest.param("/get", None, b"", 405, id="wrong method"),
+    pytest.param("/fails", None, b"", 500, id="fails"),
+    pytest.param("/plain-fails", None, b"", 500, id="plain fails"),
+]
+
+
+async def hook() -> None:
+    if request.path == "/hook":
+        abort(401)
+
+
+async def read_json() -> Any:
+    return request.get_json()
+
+
+async def form() -> Any:
+    return {**request.form, **{name: file.filename for name, file in request.files.items()}}
+
+
+async def parts() -> str:
+    return str([await part.read() async for part in request.stream_parts()])
+
+
+async def environ() -> Any:
+    return request.environ["wsgi.input"].read()
+
+
+async def download() -> Response:
+    return send_file(__file__)
+
+
+async def stream() -> Any:
+    async def chunks() -> AsyncIterator[str]:
+        yield "a"
+
+    return chunks()
+
+
+async def refuse() -> None:
+    abort(403)
+
+
+async def fail() -> None:
+    raise ZeroDivisionError
+
+
+async def converse(kind: str) -> Any:
+    if kind == "fails-first":
+        raise ZeroDivisionError
+    if kind == "refused":
+        abort(403)
+    await websocket.send(await websocket.receive())
+    if kind == "fails":
+        raise ZeroDivisionError
+    if kind == "gone":
+        await websocket.receive()
+
+
+def make_app(handles: bool) -> Flask:
+    app = Flask(__name__)
+    app.logger.disabled = True
+
+    app.before_request(hook)
+    for path, view in {
+        "/json": read_json, "/form": form, "/environ": environ, "/download": download,
+        "/stream": stream, "/abort": refuse, "/fails": fail, "/hook": fail,
+        "/plain-json": lambda: request.get_json(), "/plain-download": lambda: send_file(__file__),
+        "/plain-stream": lambda: iter("ab"), "/plain-abort": lambda: abort(403),
+        "/plain-fails": lambda: 1 // 0,
+    }.items():  # fmt: skip
+        app.add_url_rule(path, path, view, methods=["POST"])
+    app.add_url_rule("/get", "/get", fail)
+    app.add_url_rule("/parts", "/parts", parts, methods=["POST"], stream_body=True)
+    app.add_url_rule("/unread", "/unread", stream, methods=["POST"], stream_body=True)
+    if handles:
+
+        @app.errorhandler(Exception)
+        def handler(error: Any) -> Any:
+            return str(error), getattr(error, "code", 500)
+
+    app.websocket("/ws/<kind>")(converse)
+    return app
+
+
+@contextmanager
+def collecting(count: int) -> Iterator[None]:
+    """Fail if what runs inside leaves requests, responses, or more than so many objects."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        gc.collect()
+        assert not [each for each in gc.garbage if isinstance(each, (Request, Response))]
+        assert len(gc.garbage) < count, gc.garbage
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
+
+
+def allowed(status: int) -> int:
+    # What Werkzeug's matcher leaves, a function that calls itself, has nothing of a request.
+    return 10 if status != 405 else 100
+
+
+def scope_of(kind: str, path: str, headers: list[tuple[bytes, bytes]]) -> dict[str, Any]:
+    return {
+        "type": kind, "asgi": {"version": "3.0", "spec_version": "2.4"}, "http_version": "1.1",
+        "server": ("127.0.0.1", 8000), "client": ("127.0.0.1", 50000), "root_path": "",
+        "scheme": "http", "path": path, "raw_path": path.encode(), "query_string": b"",
+        "headers": [(b"host", b"127.0.0.1:8000"), *headers], "state": {}, "method": "POST",
+    }  # fmt: skip
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("path", "content_type", "body", "status"), EXCHANGES)
+@pytest.mark.parametrize("handles", [False, True], ids=["", "handled"])
+async def test_a_request_leaves_nothing(
+    path: str, content_type: str | None, body: bytes, status: int, handles: bool
+) -> None:
+    app, statuses = make_app(handles), []
+    headers = [(b"content-length", str(len(body)).encode())]
+    if content_type:
+        headers.append((b"content-type", content_type.encode()))
+
+    async def ask() -> None:
+        pieces = [{"type": "http.request", "body": body, "more_body": False}]
+
+        async def receive() -> Any:
+            return pieces.pop() if pieces else await anyio.sleep_forever()
+
+        async def send(message: dict[str, Any]) -> None:
+            statuses.extend([message["status"]] if "status" in message else [])
+
+        await app(scope_of("http", path, headers), receive, send)
+
+    for _ in range(2):  # The host is new, and the worker threads, and much is imported.
+        await ask()
+    with collecting(allowed(status)):
+        for _ in range(10):
+            await ask()
+    assert statuses == 12 * [status]
+
+
+@pytest.mark.parametrize(("path", "content_type", "body", "status"), EXCHANGES)
+@pytest.mark.parametrize("handles", [False, True], ids=["", "handled"])
+def test_a_request_by_wsgi_leaves_nothing(
+    path: str, content_type: str | None, body: bytes, status: int, handles: bool
+) -> None:
+    app, statuses = make_app(handles), []
+
+    def start_response(status: str, headers: Any, exc_info: Any = None) -> Callable[..., None]:
+        statuses.append(int(status[:3]))
+        return lambda data: None
+
+    def ask() -> None:
+        environ = {
+            "REQUEST_METHOD": "POST", "SCRIPT_NAME": "", "PATH_INFO": path, "QUERY_STRING": "",
+            "SERVER_NAME": "127.0.0.1", "SERVER_PORT": "8000", "SERVER_PROTOCOL": "HTTP/1.1",
+            "HTTP_HOST": "127.0.0.1:8000", "wsgi.url_scheme": "http", "wsgi.version": (1, 0),
+            "wsgi.input": io.BytesIO(body), "wsgi.multithread": True, "wsgi.errors": io.StringIO(),
+            "CONTENT_LENGTH": str(len(body)), "CONTENT_TYPE": content_type or "",
+        }  # fmt: skip
+        pieces: Any = app(environ, start_response)
+        list(pieces)
+        pieces.close()
+
+    for _ in range(2):
+        ask()
+    with collecting(allowed(status)):
+        for _ in range(10):
+            ask()
+        time.sleep(0.02)  # The loop's thread may have a step to end.
+    assert statuses == 12 * [status]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("kind", ["echoes", "gone", "fails", "fails-first", "refused", "nowhere"])
+async def test_a_websocket_leaves_nothing(kind: str) -> None:
+    app, sent = make_app(handles=False), []
+    path = f"/ws/{kind}" if kind != "nowhere" else "/nowhere"
+
+    async def ask() -> None:
+        messages = [
+            {"type": "websocket.disconnect", "code": 1001},
+            {"type": "websocket.receive", "text": "x"},
+            {"type": "websocket.connect"},
+        ]
+
+        async def receive() -> Any:
+            return messages.pop() if messages else await anyio.sleep_forever()
+
+        async def send(message: dict[str, Any]) -> None:
+            sent.append(message["type"])
+
+        await app(scope_of("websocket", path, []), receive, send)
+
+    for _ in range(2):
+        await ask()
+    with collecting(10):
+        for _ in range(10):
+            await ask()
+    assert len(sent) >= 12
