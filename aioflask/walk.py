@@ -26,7 +26,7 @@ from .globals import _cv_app, _request_context
 from .headers import UnsendableResponse
 from .helpers import ContextStream
 from .plan import ORIGINALS, REPLACEABLE, Group, Plan, grouped, plan_for, replaced_methods
-from .responses import as_ours, calls_wsgi, make_plainly, make_response
+from .responses import as_ours, calls_wsgi, make_plainly, make_response, take_file
 from .signals import appcontext_popped, appcontext_pushed, appcontext_tearing_down, request_started
 from .wrappers import Request, Response
 
@@ -600,6 +600,8 @@ async def respond(ctx: AppContext) -> Response:
             await begin(ctx)
         step = full_dispatch_request
         response = as_ours(ctx, await (_step(ctx, step) if plan.replaced else step(ctx)))
+        if response._plain is None and ctx._hand_over is None and not on_loop():
+            take_file(ctx, response)
     except BaseException as error:
         failure = error
     if failure is not None:  # Not in the handler above, so that teardown sees no exception.

@@ -325,6 +325,83 @@ def test_send_file_of_an_open_file(app: aioflask.Flask) -> None:
             aioflask.send_file(t.cast(t.Any, io.StringIO("x")), download_name="x.txt")
 
 
+async def messages_of(app: aioflask.Flask, **scope: t.Any) -> list[dict[str, t.Any]]:
+    sent = []
+
+    async def receive() -> t.Any:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: dict[str, t.Any]) -> None:
+        sent.append(message)
+
+    usual = {"type": "http", "method": "GET", "path": "/", "headers": [], "http_version": "1.0"}
+    await app({**usual, "asgi": {"version": "3.0"}, "scheme": "http", **scope}, receive, send)
+    return sent
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("size", "pieces"), [(0, 1), (1, 1), (1 << 20, 1), ((1 << 20) + 1, 6)])
+async def test_a_file_is_sent_at_once_or_if_it_is_large_in_pieces(
+    app: aioflask.Flask, tmp_path: Path, size: int, pieces: int
+) -> None:
+    (tmp_path / "file").write_bytes(data := bytes(range(256)) * (size // 256) + b"x" * (size % 256))
+    app.add_url_rule("/", "file", lambda: aioflask.send_file(tmp_path / "file"))
+    start, *bodies = await messages_of(app)
+    assert dict(start["headers"])[b"content-length"] == str(size).encode()
+    assert b"".join(body["body"] for body in bodies) == data
+    assert len(bodies) == pieces
+    start, *bodies = await messages_of(app, method="HEAD")
+    assert dict(start["headers"])[b"content-length"] == str(size).encode()
+    assert [body["body"] for body in bodies] == [b""]
+
+
+@pytest.mark.anyio
+async def test_a_file_that_is_sent_at_once_is_closed(app: aioflask.Flask, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"abc")
+    opened: list[t.IO[bytes]] = []
+    closed: list[str] = []
+
+    class Closing(aioflask.Response):
+        def close(self) -> None:
+            closed.append("subclass")
+            super().close()
+
+    @app.get("/<kind>")
+    def file(kind: str) -> aioflask.Response:
+        opened.append((tmp_path / "file").open("rb"))
+        if kind == "subclass":
+            app.response_class = Closing
+        response = aioflask.send_file(opened[-1], mimetype="text/plain")
+        response.content_length = 2 if kind == "cut" else 3
+        if kind == "callback":
+            response.call_on_close(lambda: closed.append("callback"))
+        return response
+
+    for kind in ("plain", "cut", "callback", "subclass"):
+        _, *bodies = await messages_of(app, path=f"/{kind}")
+        assert b"".join(body["body"] for body in bodies) == (b"ab" if kind == "cut" else b"abc")
+    assert closed == ["callback", "subclass"]
+    assert all(each.closed for each in opened)
+
+
+@pytest.mark.anyio
+async def test_a_file_that_cannot_be_read_is_a_500(app: aioflask.Flask) -> None:
+    errors: list[t.Any] = []
+    app.config["PROPAGATE_EXCEPTIONS"] = False
+    app.teardown_request(errors.append)
+
+    @app.get("/")
+    def file() -> aioflask.Response:
+        # Linux opens it, and has nothing at its address 0.
+        response = aioflask.send_file("/proc/self/mem")
+        response.content_length = 3
+        return response
+
+    start, _ = await messages_of(app)
+    assert start["status"] == 500
+    assert [type(error) for error in errors] == [OSError]
+
+
 def test_send_file_leaves_the_file_to_the_server_if_told(app: aioflask.Flask) -> None:
     app.config["USE_X_SENDFILE"] = True
     with app.test_request_context():
