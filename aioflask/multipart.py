@@ -28,7 +28,7 @@ if t.TYPE_CHECKING:
 HEAD_SIZE, HEAD_FIELDS = 16_384, 64
 """Bytes and fields that the head of a part may have."""
 
-WRITE_AT_ONCE = 1 << 20
+WRITE_AT_ONCE = 1 << 21
 """Bytes of uploaded files that are written by one visit to a thread."""
 
 

@@ -339,10 +339,11 @@ async def _send_chunks(chunks: t.Any, is_async: bool, client: Client, start: t.A
         client.gone = True
         return
     async for chunk in chunks:
-        data = chunk if type(chunk) is bytes else as_bytes(chunk)
-        if data:
+        if type(chunk) is not bytes:
+            chunk = as_bytes(chunk)
+        if chunk:
             try:
-                await send({"type": "http.response.body", "body": data, "more_body": True})
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
             except OSError:
                 client.gone = True
                 break

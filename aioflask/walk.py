@@ -246,7 +246,9 @@ async def full_dispatch_request(ctx: AppContext) -> Response:
                 and _get_running_loop() is not None
                 and request.routing_exception is None
                 and request.method != "OPTIONS"
-                and not (plan.prepares and _another_view(ctx))
+                and (
+                    not plan.prepares or app.view_functions[request.url_rule.endpoint] is plan.view
+                )
             ):  # PERF: all that `dispatch_request` would do, without a coroutine more.
                 rv = await plan.calls(**request.view_args)  # type: ignore[misc]
             else:
