@@ -210,15 +210,16 @@ def take_file(ctx: AppContext, response: Response) -> None:
 
     PERF: two hops and a buffer between two threads cost more than the reading.
     """
-    body, length = response.response, t.cast("int | None", response.content_length)
+    body: t.Any = response.response
     if (
         type(body) is not FileWrapper
         or type(body.file) not in (io.BufferedReader, io.BytesIO)
         or not (response._lazy_send and type(response).close is BaseResponse.close)
         or vars(response).get("_on_close")  # Called when it is sent.
-        or length is None
-        or length > AT_ONCE
     ):
+        return
+    length: int | None = response.content_length
+    if length is None or length > AT_ONCE:
         return
     is_sent = ctx._request.method != "HEAD" and response.status_code != 304
     try:

@@ -231,6 +231,23 @@ def test_a_request_by_wsgi_leaves_nothing(
 
 
 @pytest.mark.anyio
+async def test_the_input_of_a_request_that_is_over_says_so() -> None:
+    app = Flask(__name__)
+    environs: list[Any] = []
+
+    @app.post("/")
+    async def keep() -> str:
+        environs.append(request.environ)
+        return str(len(request.get_data()))
+
+    async with app.async_client() as client:
+        response = await client.post("/", content=b"abc")
+        assert response.text == "3"
+    with pytest.raises(ValueError, match=r"wsgi\.input of a request that is over"):
+        environs[0]["wsgi.input"].read()
+
+
+@pytest.mark.anyio
 @pytest.mark.parametrize("kind", ["echoes", "gone", "fails", "fails-first", "refused", "nowhere"])
 async def test_a_websocket_leaves_nothing(kind: str) -> None:
     app, sent = make_app(handles=False), []
