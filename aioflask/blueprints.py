@@ -52,12 +52,9 @@ class BlueprintSetupState:
         }
 
     def add_url_rule(
-        self,
-        rule: str,
-        endpoint: str | None = None,
-        view_func: ft.RouteCallable | None = None,
+        self, rule: str, endpoint: str | None = None, view_func: ft.RouteCallable | None = None,
         **options: t.Any,
-    ) -> None:
+    ) -> None:  # fmt: skip
         """Add a rule to the application, below the prefix and under the blueprint's name."""
         if self.url_prefix is not None:
             rule = f"{self.url_prefix.rstrip('/')}/{rule.lstrip('/')}" if rule else self.url_prefix
@@ -197,13 +194,9 @@ class Blueprint(Scaffold):
 
     @setupmethod
     def add_url_rule(
-        self,
-        rule: str,
-        endpoint: str | None = None,
-        view_func: ft.RouteCallable | None = None,
-        provide_automatic_options: bool | None = None,
-        **options: t.Any,
-    ) -> None:
+        self, rule: str, endpoint: str | None = None, view_func: ft.RouteCallable | None = None,
+        provide_automatic_options: bool | None = None, **options: t.Any,
+    ) -> None:  # fmt: skip
         """Record a URL rule; see `Flask.add_url_rule`. Neither name may contain a dot."""
         _refuse_dot("'endpoint'", endpoint or "")
         _refuse_dot("The view function's name", getattr(view_func, "__name__", ""))

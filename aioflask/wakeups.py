@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import functools
 import os
+import select
 import sys
 import typing as t
 from asyncio import _get_running_loop
 from collections import deque
 from contextvars import Context
 from queue import SimpleQueue
+from threading import get_ident, main_thread
 
 # --- waking a task from a thread ---------------------------------------------------------------
 
@@ -289,6 +291,10 @@ class Interruptible:
 # --- waking a thread --------------------------------------------------------------------------
 
 
+_MAIN = main_thread().ident
+"""The thread that signals interrupt, Ctrl+C's among them."""
+
+
 class EventQueue:
     """A queue whose threads wait in ``read`` on an eventfd (Linux).
 
@@ -308,6 +314,12 @@ class EventQueue:
         """The next item, waited for."""
         while True:
             try:
+                if get_ident() == _MAIN:
+                    # A signal that comes right before the wait does not interrupt it.
+                    waiting = select.poll()
+                    waiting.register(self._fd, select.POLLIN)
+                    while not waiting.poll(100):
+                        pass
                 os.eventfd_read(self._fd)
                 return self._items.popleft()
             except (InterruptedError, IndexError):

@@ -1177,6 +1177,28 @@ def test_what_stops_the_waiting_thread_stops_the_plain_client(app: Flask) -> Non
     assert done.wait(10)
 
 
+def test_a_signal_at_the_moment_of_waiting_is_not_lost(app: Flask) -> None:
+    go_on, ended_by_itself = threading.Event(), threading.Event()
+
+    def view_waits() -> None:
+        if not go_on.wait(5):
+            ended_by_itself.set()
+
+    @app.get("/slow")
+    async def slow() -> str:
+        # While the thread of the test is about to wait, or waits already.
+        threading.Timer(0, os.kill, [os.getpid(), signal.SIGINT]).start()
+        await anyio.to_thread.run_sync(view_waits)
+        return "done"
+
+    for _ in range(200):
+        go_on.clear()
+        with pytest.raises(KeyboardInterrupt):
+            app.test_client().get("/slow")
+        assert not ended_by_itself.is_set()
+        go_on.set()
+
+
 @pytest.mark.parametrize("shared", [False, True])
 async def test_a_view_that_becomes_async_needs_a_connection_that_threads_may_share(
     app: Flask, shared: bool
