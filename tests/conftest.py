@@ -33,10 +33,11 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-def pytest_collection_finish() -> None:
-    """Leave what collecting thousands of tests has made out of every garbage collection from here on.
+@pytest.fixture(autouse=True, scope="module")
+def small_heap() -> None:
+    """Leave the tests themselves and what pytest keeps of those before out of garbage collections.
 
-    A full one took up to 0.7 s otherwise: a loop that stood still for it was no fault of the code under test.
+    A full one took up to 0.7 s otherwise, in which the loop of a test stood still.
     """
     gc.collect()
     gc.freeze()
