@@ -43,6 +43,11 @@ def small_heap() -> None:
     gc.freeze()
 
 
+def pytest_sessionfinish() -> None:
+    """Let the garbage collector see everything again: Hypothesis, loaded late, asks it."""
+    gc.unfreeze()
+
+
 def open_files() -> set[str]:
     """The regular files this process has open; sockets announce themselves by ResourceWarnings."""
     found = set()

@@ -243,7 +243,8 @@ def test_as_a_plugin_of_pytest(tmp_path: Path, more: list[str]) -> None:
     (tmp_path / "conftest.py").write_text("from flask import Flask\n")
     (tmp_path / "test_one.py").write_text(TESTS)
     (tmp_path / "test_two.py").write_text(TESTS)
-    command = (sys.executable, "-m", "pytest", "-q", "-W", "error", *more)
+    options = "-q -W error -p no:schemathesis".split()  # The last takes 4 s to load.
+    command = (sys.executable, "-m", "pytest", *options, *more)
     for variable in ("", "1"):
         done = told(*command, cwd=tmp_path, AIOFLASK_AS_FLASK=variable)
         assert "4 passed" in done.stdout, done.stdout + done.stderr
