@@ -57,7 +57,7 @@ class WebSocketDisconnect(ConnectionError):
     def __init__(self, code: int = 1006, reason: str = "") -> None:
         self.code: int = code
         self.reason: str = reason
-        super().__init__(code, reason)
+        self.args = code, reason
 
     def __str__(self) -> str:
         return f"The WebSocket was closed with {self.code}{self.reason and f' ({self.reason})'}."
@@ -433,10 +433,7 @@ class _Block(Interruptible):
     """The stay of a WebSocket in the app, which the server's end closes."""
 
     __slots__ = ("websocket",)
-
-    def __init__(self, websocket: WebSocket) -> None:
-        super().__init__()
-        self.websocket = websocket
+    websocket: WebSocket
 
     async def go_away(self) -> None:
         """Tell the other side that the server goes away (RFC 6455, 7.4.1)."""
@@ -456,7 +453,8 @@ async def serve(app: Flask, scope: Scope, receive: Receive, send: Send) -> None:
     token = _cv_app.set(ctx)
     ctx._tokens = (token,)
     ctx._loop = _get_running_loop() or here()
-    block = _Block(websocket)
+    block = _Block()
+    block.websocket = websocket
     try:
         plan: t.Any = walk.match(ctx, scope, WebSocketPlan)
         if not plan.is_mount:
