@@ -57,7 +57,7 @@ class WebSocketDisconnect(ConnectionError):
     def __init__(self, code: int = 1006, reason: str = "") -> None:
         self.code: int = code
         self.reason: str = reason
-        self.args = code, reason
+        super().__init__(code, reason)
 
     def __str__(self) -> str:
         return f"The WebSocket was closed with {self.code}{self.reason and f' ({self.reason})'}."
