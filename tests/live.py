@@ -29,7 +29,13 @@ class Server:
         self.process = subprocess.Popen(
             [sys.executable, *command],
             cwd=folder,
-            env={**keep, "PYTHONPATH": package, "PYTHONUNBUFFERED": "1", **environ},
+            env={
+                **keep,
+                "PYTHONPATH": package,
+                "PYTHONUNBUFFERED": "1",
+                "PYTHONFAULTHANDLER": "1",  # A server that crashes says where.
+                **environ,
+            },
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
