@@ -6,10 +6,11 @@ Follows https://flask.palletsprojects.com/en/stable/api/#template-rendering.
 from __future__ import annotations
 
 import typing as t
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
 from jinja2 import BaseLoader, Template, TemplateNotFound
 from jinja2 import Environment as BaseEnvironment
+from jinja2.runtime import new_context
 
 from .concurrency import iscoroutinefunction, on_loop, run_sync
 from .globals import _active, _cv_app, _request_context
@@ -92,14 +93,13 @@ class DispatchingJinjaLoader(BaseLoader):
         return list({name for each in loaders if each for name in each.list_templates()})
 
 
-def _context_processors(app: Flask) -> Iterator[Callable[[], t.Any]]:
+def _context_processors(app: Flask) -> Sequence[Callable[[], t.Any]]:
     """The app's context processors, then those of the request's blueprints, outermost first."""
-    processors = app.template_context_processors
-    yield from processors.get(None, ())
-    ctx = _request_context()
-    if ctx is not None:
-        for name in reversed(ctx.request.blueprints):
-            yield from processors.get(name, ())
+    processors, ctx = app.template_context_processors, _request_context()
+    found = processors.get(None, [])
+    if ctx is not None and (names := ctx.request.blueprints):
+        found = [*found, *(func for name in names[::-1] for func in processors.get(name, ()))]
+    return found
 
 
 def _update_context(app: Flask, context: dict[str, t.Any]) -> None:
@@ -158,16 +158,19 @@ def _render(app: Flask, template: Template, context: dict[str, t.Any]) -> str:
 
 def _text(template: Template, context: dict[str, t.Any]) -> str:
     """`Template.render`, which would ask a chain of dicts for every global, one by one."""
-    layers = getattr(template.globals, "maps", None)
-    if layers is None or type(template).render is not Template.render:
+    layers, kind = getattr(template.globals, "maps", None), type(template)
+    if layers is None or kind.render is not Template.render or (
+        kind.new_context is not Template.new_context
+    ):  # fmt: skip
         return template.render(context)
-    names: dict[str, t.Any] = {}
+    known: dict[str, t.Any] = {}
     for layer in reversed(layers):
-        names.update(layer)
-    names.update(context)
-    environment = template.environment
+        known.update(layer)
+    environment, blocks = template.environment, template.blocks
+    names = {**known, **context}
+    made = new_context(environment, template.name, blocks, names, True, known)
     try:
-        return environment.concat(template.root_render_func(template.new_context(names, True)))
+        return environment.concat(template.root_render_func(made))
     except Exception:
         environment.handle_exception()
 
