@@ -16,6 +16,7 @@ from asyncio import _get_running_loop
 from collections.abc import Callable, Iterable, ValuesView
 from contextvars import ContextVar
 from datetime import timedelta
+from threading import get_ident
 
 from werkzeug.exceptions import Aborter, BadRequest, BadRequestKeyError, HTTPException
 from werkzeug.routing import BuildError, Map, MapAdapter, RequestRedirect, Rule
@@ -574,7 +575,7 @@ class Flask(Scaffold):
             ctx._outer = outer
         token = _activate(ctx)
         ctx._tokens = (token,)
-        ctx._loop = _get_running_loop() or here()
+        ctx._loop, ctx._thread = _get_running_loop() or here(), get_ident()
         for var, value in self._served:
             var.set(value)
         try:
@@ -597,7 +598,7 @@ class Flask(Scaffold):
                     ):  # fmt: skip
                         await walk.end(ctx, None, response)
             finally:
-                ctx._tokens = ()
+                ctx._tokens, ctx._thread = (), None
                 _deactivate(token)
             try:
                 messages = response._messages(ctx)

@@ -221,14 +221,11 @@ def _installed(name: str) -> str | None:
         return None if name == "Flask" else "(not installed as a distribution)"
 
 
-version_option: click.Option = click.Option(
-    ["--version"],
-    help="Show the versions of Python, aioflask and its parts.",
-    expose_value=False,
-    callback=get_version,
-    is_flag=True,
-    is_eager=True,
-)
+_before_all_else = partial(click.Option, is_eager=True, expose_value=False)
+version_option: click.Option = _before_all_else(
+    ["--version"], help="Show the versions of Python, aioflask and its parts.",
+    callback=get_version, is_flag=True,
+)  # fmt: skip
 
 
 def _set_app(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
@@ -238,17 +235,13 @@ def _set_app(ctx: click.Context, param: click.Parameter, value: str | None) -> s
 
 
 # Eager, and before --help in the list: the help text lists the commands of the app.
-_app_option = click.Option(
-    ["-A", "--app"],
-    metavar="IMPORT",
+_app_option = _before_all_else(
+    ["-A", "--app"], metavar="IMPORT", callback=_set_app,
     help=(
         "The application: 'module', 'folder/file.py', 'module:name' or 'module:factory(args)'."
         " A module alone is searched for 'app', 'application', 'create_app' and 'make_app'."
     ),
-    is_eager=True,
-    expose_value=False,
-    callback=_set_app,
-)
+)  # fmt: skip
 
 
 def _take_flasks_place(ctx: click.Context, param: click.Parameter, value: bool) -> None:
@@ -260,15 +253,10 @@ def _take_flasks_place(ctx: click.Context, param: click.Parameter, value: bool) 
 
 
 # COMPAT: extensions import Flask. Before --app, and of `run` too, where one looks for it.
-_as_flask_option = click.Option(
-    ["--as-flask"],
-    is_flag=True,
-    envvar="AIOFLASK_AS_FLASK",
+_as_flask_option = _before_all_else(
+    ["--as-flask"], is_flag=True, envvar="AIOFLASK_AS_FLASK", callback=_take_flasks_place,
     help="Put aioflask in Flask's place, so that Flask's extensions run on it.",
-    is_eager=True,
-    expose_value=False,
-    callback=_take_flasks_place,
-)
+)  # fmt: skip
 
 
 def _set_debug(ctx: click.Context, param: click.Parameter, value: bool) -> bool | None:
@@ -282,11 +270,9 @@ def _set_debug(ctx: click.Context, param: click.Parameter, value: bool) -> bool 
 
 
 _debug_option = click.Option(
-    ["--debug/--no-debug"],
-    help="Turn debug mode on or off.",
-    expose_value=False,
-    callback=_set_debug,
-)
+    ["--debug/--no-debug"], help="Turn debug mode on or off.",
+    expose_value=False, callback=_set_debug,
+)  # fmt: skip
 
 
 def _load_env_file(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
@@ -305,17 +291,13 @@ def _load_env_file(ctx: click.Context, param: click.Parameter, value: str | None
     return value
 
 
-_env_file_option = click.Option(
-    ["-e", "--env-file"],
-    type=click.Path(exists=True, dir_okay=False),
+_env_file_option = _before_all_else(
+    ["-e", "--env-file"], type=click.Path(exists=True, dir_okay=False), callback=_load_env_file,
     help=(
         "Set environment variables from this file. It goes before '.env' and '.flaskenv', and"
         " what is set already goes before all of them. Needs python-dotenv."
     ),
-    is_eager=True,
-    expose_value=False,
-    callback=_load_env_file,
-)
+)  # fmt: skip
 
 
 def load_dotenv(path: str | os.PathLike[str] | None = None, load_defaults: bool = True) -> bool:
@@ -449,12 +431,9 @@ class FlaskGroup(AppGroup):
         return sorted(names.union(super().list_commands(ctx)))
 
     def make_context(
-        self,
-        info_name: str | None,
-        args: list[str],
-        parent: click.Context | None = None,
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None,
         **extra: t.Any,
-    ) -> click.Context:
+    ) -> click.Context:  # fmt: skip
         """As `click.Command.make_context`, with a :class:`ScriptInfo` as ``ctx.obj``."""
         # A module that calls app.run() when it is imported would block the command.
         os.environ["FLASK_RUN_FROM_CLI"] = "true"

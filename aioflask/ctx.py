@@ -113,6 +113,11 @@ class AppContext:
     _lane: Lane | None = None
     _loop: t.Any = None
     """The asyncio loop or trio token that serves the request, for threads of the user's."""
+    _thread: int | None = None
+    """The thread of that loop, while the request is handled.
+
+    PERF: who runs there is on the loop; to ask asyncio for it costs a system call (Python 3.11).
+    """
     _websocket: WebSocket | None = None
     _handling: BaseException | None = None
     """The exception that nobody handled, while it is being answered."""

@@ -8,8 +8,8 @@ along as ``ctx``. Follows https://flask.palletsprojects.com/en/stable/api/#usefu
 from __future__ import annotations
 
 import typing as t
-from asyncio import _get_running_loop
 from contextvars import ContextVar
+from threading import get_ident
 
 from werkzeug.local import LocalProxy
 
@@ -144,13 +144,13 @@ class _WebSocketProxy(_Proxy):
 
     def receive(self) -> t.Any:
         ctx = _cv_app.get(None)
-        if ctx is not None and ctx._websocket is not None and _get_running_loop() is not None:
+        if ctx is not None and ctx._websocket is not None and get_ident() == ctx._thread:
             return ctx._websocket._receive_message()  # PERF: without a call of `receive` between.
         return _active_websocket().receive()
 
     def send(self, message: t.Any) -> t.Any:
         ctx = _cv_app.get(None)
-        if ctx is not None and ctx._websocket is not None and _get_running_loop() is not None:
+        if ctx is not None and ctx._websocket is not None and get_ident() == ctx._thread:
             return ctx._websocket._send_message(message)
         return _active_websocket().send(message)
 

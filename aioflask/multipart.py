@@ -6,11 +6,15 @@ Nothing here is loaded before the first multipart body comes.
 from __future__ import annotations
 
 import io
+import os
 import re
 import typing as t
 from collections import deque
+from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
+from itertools import groupby
+from operator import itemgetter
 from tempfile import SpooledTemporaryFile
 
 from werkzeug.datastructures import FileStorage, Headers
@@ -25,11 +29,17 @@ from .concurrency import on_loop, run_sync
 if t.TYPE_CHECKING:
     from .wrappers import Request
 
+T = t.TypeVar("T")
+
 HEAD_SIZE, HEAD_FIELDS = 16_384, 64
 """Bytes and fields that the head of a part may have."""
 
-WRITE_AT_ONCE = 1 << 21
-"""Bytes of uploaded files that are written by one visit to a thread."""
+WRITE_AT_ONCE, RESERVED = 1 << 21, 1 << 20
+"""Bytes of uploaded files that are written by one visit to a thread; and from how many on the file
+system is asked for room beforehand."""
+
+_JOINED = 16
+"""Pieces that are written together. PERF: of 64 KiB, half of which is still in the cache."""
 
 
 class PartsDecoder:
@@ -90,8 +100,14 @@ class PartsDecoder:
     def feed(self, data: bytes) -> t.Iterator[sansio.Event]:
         """What has come, as far as it can be decoded."""
         decoder, start = self._decoder, 0
-        if self._held:
-            data, self._held = self._held + data, b""
+        if held := self._held:
+            self._held = b""
+            is_data = decoder.state is sansio.State.DATA and not decoder.buffer
+            near = held + data[: self._whole]
+            if is_data and len(data) > self._whole and near.find(self._mark) < 0:
+                yield sansio.Data(held, more_data=True)  # PERF: nor is the whole piece copied.
+            else:
+                data = held + data
         view = memoryview(data)  # PERF: a mebibyte is not copied for being passed along.
         while start < len(data):
             if decoder.state is sansio.State.DATA and decoder.buffer.find(self._mark) < 0:
@@ -264,8 +280,11 @@ class MultipartParser:
     def write(self) -> None:
         """Write what came of the files; for those on disk this blocks."""
         writes, self._writes, self.to_write = self._writes, [], 0
-        for file, data in writes:
-            file.write(data)
+        for file, group in groupby(writes, itemgetter(0)):
+            pieces = [data for _, data in group]
+            _reserve(file, sum(map(len, pieces)))
+            for start in range(0, len(pieces), _JOINED):
+                file.write(b"".join(pieces[start : start + _JOINED]))
 
     def rewind(self) -> None:
         """Make the files ready to be read."""
@@ -316,6 +335,17 @@ def parse_loaded(request: Request, data: bytes) -> MultipartParser:
     return parser
 
 
+def _reserve(file: t.IO[bytes], size: int) -> None:
+    """Ask for the room that comes next in a file on disk.
+
+    PERF: a third of the time goes if the blocks are not looked for while it is written.
+    """
+    if type(file) is SpooledTemporaryFile and size >= RESERVED and hasattr(os, "posix_fallocate"):
+        file.rollover()  # It is larger than what it may keep in memory.
+        with suppress(OSError):  # Writing says so.
+            os.posix_fallocate(file.fileno(), file.tell(), size)
+
+
 def _in_memory(data: bytes) -> t.IO[bytes]:
     """A file of Werkzeug's usual kind, whose bytes are in memory anyway."""
     file = SpooledTemporaryFile(len(data) + 1, "rb+")  # noqa: SIM115
@@ -340,7 +370,32 @@ def _text(headers: Headers, data: bytes) -> str:
 # --- one by one -----------------------------------------------------------------------------------
 
 
-class Part:
+class _OfBothColours(t.Generic[T]):
+    """Iterated with ``async for`` on the event loop, with ``for`` in plain code."""
+
+    _next: t.Any
+    _wait: t.Any
+
+    def __aiter__(self) -> t.Self:
+        return self
+
+    async def __anext__(self) -> T:
+        item: T | None = await self._next()
+        if item is None:
+            raise StopAsyncIteration
+        return item
+
+    def __iter__(self) -> t.Self:
+        return self
+
+    def __next__(self) -> T:
+        item: T | None = self._wait(self._next)
+        if item is None:
+            raise StopIteration
+        return item
+
+
+class Part(_OfBothColours[bytes]):
     """One field or file of a multipart body (RFC 7578), to be read before the next one.
 
     Its data are what iterating it gives, with ``async for`` or, in plain code, ``for``.
@@ -361,30 +416,18 @@ class Part:
         """The part's own Content-Type, or None."""
         return self.headers.get("Content-Type")
 
-    def __aiter__(self) -> t.Self:
-        return self
+    async def _next(self) -> bytes | None:
+        return await self._parts._data(self)
 
-    async def __anext__(self) -> bytes:
-        data = await self._parts._data(self)
-        if data is None:
-            raise StopAsyncIteration
-        return data
-
-    def __iter__(self) -> t.Self:
-        return self
-
-    def __next__(self) -> bytes:
-        data = self._parts._wait(self._parts._data, self)
-        if data is None:
-            raise StopIteration
-        return t.cast(bytes, data)
+    def _wait(self, read: t.Any, *args: t.Any) -> t.Any:
+        return self._parts._wait(read, *args)
 
     def read(self) -> t.Any:
         """All that is left of it, as bytes: awaited on the loop, a value in plain code.
 
         :raises BodyTooLarge: a 413, beyond ``MAX_FORM_MEMORY_SIZE``.
         """
-        return self._read() if on_loop() else self._parts._wait(self._read)
+        return self._read() if on_loop() else self._wait(self._read)
 
     async def _read(self) -> bytes:
         pieces, size = [], 0
@@ -397,7 +440,7 @@ class Part:
         return b"".join(pieces)
 
 
-class Parts:
+class Parts(_OfBothColours[Part]):
     """The parts of a multipart body in the order in which they arrive.
 
     :raises BadRequest: a 400, for a body that is not multipart.
@@ -416,24 +459,6 @@ class Parts:
         # itself has these parts, and the two would keep each other alive.
         self._number, self._has_more = 0, False
 
-    def __aiter__(self) -> t.Self:
-        return self
-
-    async def __anext__(self) -> Part:
-        part = await self._next_part()
-        if part is None:
-            raise StopAsyncIteration
-        return part
-
-    def __iter__(self) -> t.Self:
-        return self
-
-    def __next__(self) -> Part:
-        part = self._wait(self._next_part)
-        if part is None:
-            raise StopIteration
-        return t.cast(Part, part)
-
     def _wait(self, read: t.Callable[..., t.Coroutine[t.Any, t.Any, t.Any]], *args: t.Any) -> t.Any:
         if on_loop():
             raise RuntimeError(
@@ -451,7 +476,7 @@ class Parts:
             self._events.extend(self._decoder.feed(piece) if piece else self._decoder.finish())
         return self._events.popleft()
 
-    async def _next_part(self) -> Part | None:
+    async def _next(self) -> Part | None:
         while self._has_more:  # What was not read of the part before is passed over.
             await self._data(None)
         while (event := await self._event()) is not None:
@@ -466,10 +491,11 @@ class Parts:
                 f"{part!r} was read after the part that follows it. What has not been read of a"
                 " part is gone then: read it before the loop goes on to the next."
             )
+        data = b""
         while self._has_more and (event := await self._event()) is not None:
             if isinstance(event, sansio.Data):
-                self._has_more = event.more_data
-                if event.data:
-                    return bytes(event.data)
+                data, self._has_more = data + event.data, event.more_data
+                if data and not (self._has_more and self._events):  # All that came together.
+                    return data
         self._has_more = False
         return None

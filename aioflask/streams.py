@@ -290,7 +290,7 @@ async def send_stream(
         await response._close(ctx)
         raise
     request, is_open, around = ctx._request, ctx.app._open, response._around
-    send, block = (send, Interruptible()) if around is None else around.begin(send)
+    send, block = (send, Interruptible(ctx._loop)) if around is None else around.begin(send)
     client = Client(request._receive, send, block)
     if request._body.complete:
         client.start(WATCH_AFTER)

@@ -229,18 +229,17 @@ class Interruptible:
 
     __slots__ = ("_again", "_cancels", "_scope", "_task", "interrupted", "loop")
 
-    def __init__(self) -> None:
+    def __init__(self, loop: t.Any = None) -> None:
         self.interrupted: bool = False
         self._cancels = 0
         self._again: asyncio.TimerHandle | None = None
-        self.loop: t.Any = _get_running_loop() or here()
+        self.loop: t.Any = loop or here()
         self._task: asyncio.Task[t.Any] | None = None
         self._scope: t.Any = None
 
     def __aenter__(self) -> t.Awaitable[None]:
-        if _get_running_loop() is not None:
-            self._task = asyncio.current_task(self.loop)
-        else:
+        self._task = asyncio.current_task(self.loop)
+        if self._task is None:
             self._scope = sys.modules["trio"].CancelScope()
             self._scope.__enter__()
         return _DONE

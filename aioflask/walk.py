@@ -12,9 +12,9 @@ import contextlib
 import inspect
 import re
 import typing as t
-from asyncio import _get_running_loop
 from contextvars import copy_context
 from functools import partial
+from threading import get_ident
 
 from werkzeug import exceptions
 from werkzeug.exceptions import HTTPException
@@ -55,13 +55,18 @@ async def call(ctx: AppContext, func: Func, /, *args: t.Any) -> t.Any:
     """Call one function where its colour wants it, and return its value."""
     if iscoroutinefunction(func):
         return await _await_on_loop(ctx, func, *args)
-    if not needs_thread(func) or ctx._inline or not on_loop():
+    if not needs_thread(func) or ctx._inline or not _here(ctx):
         return func(*args)
     return await hop(ctx, func, *args)
 
 
+def _here(ctx: AppContext) -> bool:
+    """Whether this thread runs an event loop, which mostly is the one that serves the request."""
+    return get_ident() == ctx._thread or on_loop()
+
+
 async def _await_on_loop(ctx: AppContext, func: Func, *args: t.Any) -> t.Any:
-    if not on_loop():
+    if not _here(ctx):
         if ctx._handling is not None:
             return await concurrency.Crossing(_raising_async, ctx._handling, func, *args)
         return await concurrency.Crossing(func, *args)
@@ -91,7 +96,7 @@ def _step(ctx: AppContext, step: Func, *args: t.Any) -> t.Any:
 
 
 def _on_this_side(ctx: AppContext, group: Group) -> bool:
-    return not group.is_async and (not group.needs_thread or ctx._inline or not on_loop())
+    return not group.is_async and (not group.needs_thread or ctx._inline or not _here(ctx))
 
 
 async def _send(ctx: AppContext, signal: NamedSignal, **values: t.Any) -> None:
@@ -225,13 +230,13 @@ async def full_dispatch_request(ctx: AppContext) -> Response:
     """Run hooks, view and error handlers, and return the response."""
     app = ctx.app
     plan: Plan = ctx.plan or _planned(ctx)
-    request = ctx._request
+    request, is_here = ctx._request, get_ident() == ctx._thread
     try:
         if request_started.receivers or not app._got_first_request:
             await _start(ctx, request_started)
         rv: t.Any = None
         hooks = plan.awaits_before
-        if hooks is None or (hooks and _get_running_loop() is None):
+        if hooks is None or (hooks and not is_here):
             step = preprocess_request
             rv = await (_step(ctx, step) if plan.replaced else step(ctx))
         else:
@@ -239,11 +244,13 @@ async def full_dispatch_request(ctx: AppContext) -> Response:
                 rv = await func() if rv is None else rv
         if rv is None:
             body = request._body
-            if not (body.complete or plan.view is None or request.is_streamed) and on_loop():
+            if not (body.complete or plan.view is None or request.is_streamed) and (
+                is_here or on_loop()
+            ):
                 await request.load_body()
             if (
                 plan.awaits_view
-                and _get_running_loop() is not None
+                and is_here
                 and request.routing_exception is None
                 and request.method != "OPTIONS"
                 and (
@@ -261,9 +268,7 @@ async def full_dispatch_request(ctx: AppContext) -> Response:
         response = await _step(ctx, finalize_request, rv)
     else:
         hooks = plan.awaits_after
-        if hooks is None or ctx._after_request_functions or (
-            hooks and _get_running_loop() is None
-        ):  # fmt: skip
+        if hooks is None or ctx._after_request_functions or (hooks and not is_here):
             response = await process_response(ctx, response)
         else:
             for func in hooks:  # PERF: as `process_response`.
@@ -319,7 +324,7 @@ async def dispatch_request(ctx: AppContext) -> t.Any:
     elif plan.prepares and (chosen := _another_view(ctx)):
         return await call(ctx, partial(chosen, **args))
     view = plan.calls or view
-    if plan.view_is_async and (_get_running_loop() is not None or on_loop()):
+    if plan.view_is_async and _here(ctx):
         return await view(**args)
     request._body.for_view = True
     if plan.view_is_async:

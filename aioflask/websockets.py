@@ -11,6 +11,7 @@ import sys
 import typing as t
 from asyncio import _get_running_loop
 from contextvars import copy_context
+from threading import get_ident
 
 from werkzeug.exceptions import Forbidden, HTTPException
 
@@ -93,6 +94,7 @@ class WebSocket(Request):
     close_code: int | None = None
     """What it was closed with, by either side; None while it is open."""
     close_reason: str = ""
+    _thread: int | None = None
     _small: int = sys.maxsize
     """A length that no message of which is over the limit."""
 
@@ -163,7 +165,7 @@ class WebSocket(Request):
         Raises `WebSocketDisconnect` when the other side has gone, `BadMessage` for a message of
         more than ``MAX_WEBSOCKET_MESSAGE`` bytes.
         """
-        if _get_running_loop() is not None or on_loop():
+        if get_ident() == self._thread or on_loop():
             return self._receive_message()
         return _wait_for(Crossing(self._receive_message))
 
@@ -173,7 +175,7 @@ class WebSocket(Request):
         It waits while the other side does not read. Raises `WebSocketDisconnect` when that has
         gone, RuntimeError after `close`.
         """
-        if _get_running_loop() is not None or on_loop():
+        if get_ident() == self._thread or on_loop():
             return self._send_message(message)
         return _wait_for(Crossing(self._send_message, message))
 
@@ -452,8 +454,9 @@ async def serve(app: Flask, scope: Scope, receive: Receive, send: Send) -> None:
     ctx._websocket = websocket
     token = _cv_app.set(ctx)
     ctx._tokens = (token,)
-    ctx._loop = _get_running_loop() or here()
-    block = _Block()
+    loop = ctx._loop = _get_running_loop() or here()
+    ctx._thread = websocket._thread = get_ident()
+    block = _Block(loop)
     block.websocket = websocket
     try:
         plan: t.Any = walk.match(ctx, scope, WebSocketPlan)
@@ -469,7 +472,7 @@ async def serve(app: Flask, scope: Scope, receive: Receive, send: Send) -> None:
             websocket._state = _GONE
         ctx._tokens = ()
         _cv_app.reset(token)
-        websocket._ctx = websocket._next = ctx._lane = ctx._websocket = None
+        websocket._ctx = websocket._next = ctx._lane = ctx._websocket = ctx._thread = None
     if plan.is_mount:  # Out of this app's context, which is not the other's.
         below = plan.scope_below(scope, scope.get("root_path", ""), scope["path"])
         await plan.app(below, _again(message, receive), send)
@@ -566,7 +569,7 @@ async def _dispatch(ctx: AppContext) -> None:
         if rv is None:
             if (
                 plan.awaits_view
-                and _get_running_loop() is not None
+                and get_ident() == ctx._thread
                 and websocket.routing_exception is None
                 and not (plan.prepares and walk._another_view(ctx))
             ):  # PERF: as in `walk.full_dispatch_request`.

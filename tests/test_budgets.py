@@ -46,6 +46,7 @@ class Costs:
         self.calls: list[str] = []
         self.sent: list[dict[str, Any]] = []
         self.tasks = 0
+        self.loops_asked_for = 0
 
     def __getitem__(self, name: str) -> int:
         """How often a function was called, by its qualified name."""
@@ -61,6 +62,10 @@ class Costs:
         elsewhere = any(part in code.co_filename for part in ELSEWHERE)
         if event == "call" and not (above_the_app or elsewhere):
             self.calls.append(code.co_qualname)
+
+    def count(self, event: str, function: Any) -> None:
+        """Count the times that asyncio was asked which loop runs, each of which is a getpid()."""
+        self.loops_asked_for += event == "c_call" and function is asyncio._get_running_loop
 
 
 @contextmanager
@@ -91,6 +96,7 @@ async def costs_of(app: Flask, path: str = "/", *, send_cookie: bool = False) ->
     def note(frame: FrameType, event: str, arg: Any) -> None:
         if counting:
             costs.note(frame, event, arg)
+            costs.count(event, arg)
 
     def make_task(loop: asyncio.AbstractEventLoop, coro: Any, **kwargs: Any) -> Any:
         costs.tasks += 1
@@ -169,6 +175,7 @@ async def test_hello_world_starts_no_task_and_builds_nothing_nobody_asked_for() 
     assert costs.tasks == 0
     assert costs.made("Headers") == costs.made("MapAdapter") == costs.made("Job") == []
     assert costs["build_environ"] == 0
+    assert costs.loops_asked_for == 1
 
 
 @pytest.mark.anyio
@@ -231,6 +238,7 @@ async def test_async_hooks_cost_themselves_and_no_hop() -> None:
     costs = await costs_of(app)
     assert len(costs.calls) <= ASYNC_HOOKS, (len(costs.calls), costs.calls)
     assert costs.made("Job") == [] and costs.tasks == 0
+    assert costs.loops_asked_for == 1
 
 
 @pytest.mark.anyio

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
+import os
 from collections.abc import AsyncIterator, Iterable
 from contextlib import aclosing
 from functools import partial
@@ -239,14 +242,14 @@ async def test_what_is_not_read_of_a_part_is_passed_over(app: Flask) -> None:
 
 
 async def test_an_upload_goes_through_without_being_held(app: Flask) -> None:
-    size = largest = 0
+    size = largest = pieces = 0
 
     @app.post("/", stream_body=True)
     async def measure() -> Any:
-        nonlocal size, largest
+        nonlocal size, largest, pieces
         async for part in request.stream_parts():
             async for data in part:
-                size += len(data)
+                size, pieces = size + len(data), pieces + 1
                 largest = max(largest, len(data))
         return {}
 
@@ -261,7 +264,38 @@ async def test_an_upload_goes_through_without_being_held(app: Flask) -> None:
     async with app.async_client() as client:
         assert (await client.post("/", content=body(), headers=HEADERS)).status_code == 200
     assert size == 200 * 65_536
-    assert largest <= 2 * 65_536
+    assert largest <= 2 * 65_536 and pieces <= 202  # What came together is not cut further.
+
+
+@pytest.mark.parametrize("reserves", [True, False])
+async def test_a_file_on_disk_is_what_was_sent(
+    app: Flask, reserves: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def reserve(fd: int, offset: int, length: int) -> None:
+        asked.append((offset, length))
+        if not reserves:  # The file system cannot, or is full; then writing tells.
+            raise OSError(errno.EOPNOTSUPP, "not supported")
+        posix_fallocate(fd, offset, length)
+
+    posix_fallocate = os.posix_fallocate
+    monkeypatch.setattr(os, "posix_fallocate", reserve)
+
+    @app.post("/")
+    async def sizes() -> Any:
+        file = request.files["file"].stream
+        on_disk = os.fstat(file.fileno()).st_size
+        return {"sha": hashlib.sha256(file.read()).hexdigest(), "on disk": on_disk}
+
+    data = os.urandom(5_400_000)
+    body = multipart(("title", None, b"A title"), ("file", "a.bin", data))
+    async with app.async_client() as client:
+        answer = await client.post("/", content=chunked(body, 65_536), headers=HEADERS)
+    assert answer.json() == {"sha": hashlib.sha256(data).hexdigest(), "on disk": len(data)}
+    # Two visits of 2 MiB to a thread, each for what it writes, and a last one for the rest.
+    assert [offset for offset, _ in asked] == [0, asked[0][1], asked[0][1] + asked[1][1]]
+    assert sum(length for _, length in asked) == len(data)
 
 
 @pytest.mark.parametrize(
