@@ -96,6 +96,8 @@ class Flask(Scaffold):
     _got_first_request = _wraps_wsgi = _wraps_asgi = False
     _served: t.Sequence[tuple[ContextVar[t.Any], t.Any]] = ()
     """Context variables that the lifespan has set, for requests to see."""
+    _home: tuple[t.Any, int] = (None, 0)
+    """The asyncio loop that the lifespan runs on, and its thread."""
 
     def __init__(
         self,
@@ -575,7 +577,10 @@ class Flask(Scaffold):
             ctx._outer = outer
         token = _activate(ctx)
         ctx._tokens = (token,)
-        ctx._loop, ctx._thread = _get_running_loop() or here(), get_ident()
+        loop, thread = self._home
+        if (ident := get_ident()) != thread or not loop.is_running():
+            loop = _get_running_loop() or here()  # PERF: which is a system call (Python 3.11).
+        ctx._loop, ctx._thread = loop, ident
         for var, value in self._served:
             var.set(value)
         try:

@@ -61,12 +61,9 @@ class ScriptInfo:
     """
 
     def __init__(
-        self,
-        app_import_path: str | None = None,
-        create_app: Callable[..., Flask] | None = None,
-        set_debug_flag: bool = True,
-        load_dotenv_defaults: bool = True,
-    ) -> None:
+        self, app_import_path: str | None = None, create_app: Callable[..., Flask] | None = None,
+        set_debug_flag: bool = True, load_dotenv_defaults: bool = True,
+    ) -> None:  # fmt: skip
         self.app_import_path = app_import_path
         self.create_app = create_app
         self.data: dict[t.Any, t.Any] = {}
@@ -344,14 +341,10 @@ class FlaskGroup(AppGroup):
     """
 
     def __init__(
-        self,
-        add_default_commands: bool = True,
-        create_app: Callable[..., Flask] | None = None,
-        add_version_option: bool = True,
-        load_dotenv: bool = True,
-        set_debug_flag: bool = True,
+        self, add_default_commands: bool = True, create_app: Callable[..., Flask] | None = None,
+        add_version_option: bool = True, load_dotenv: bool = True, set_debug_flag: bool = True,
         **extra: t.Any,
-    ) -> None:
+    ) -> None:  # fmt: skip
         params: list[click.Parameter] = list(extra.pop("params", None) or ())
         # Options with callbacks, so that a group function of one's own loses none of it. The env
         # file is first: it may say FLASK_APP.

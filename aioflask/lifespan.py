@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import traceback
 import typing as t
+from asyncio import AbstractEventLoop
 from contextvars import copy_context
 from functools import partial
 from inspect import isasyncgen, isasyncgenfunction, isgeneratorfunction
+from threading import get_ident
 
 import anyio
 
@@ -154,6 +156,8 @@ class Serving:
         now = copy_context().items()
         served = [(var, v) for var, v in now if before.get(var, _END) is not v]
         self.app._served = [pair for pair in served if pair[0] is not _cv_app]
+        if isinstance(ctx._loop, AbstractEventLoop):
+            self.app._home = ctx._loop, get_ident()
 
     async def _enter(self, ctx: AppContext, func: t.Callable[..., t.Any]) -> None:
         generator = func()
@@ -206,7 +210,7 @@ class Serving:
                 self._failure = (self._failure or "") + traceback.format_exc()
             except BaseException as error:  # It took too long; the others have their turn.
                 broken_off = error
-        self.app._served = ()
+        self.app._served, self.app._home = (), (None, 0)
         if broken_off is not None:
             raise broken_off
 

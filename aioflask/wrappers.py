@@ -660,7 +660,7 @@ class Response(_WerkzeugResponse):
         Source: https://asgi.readthedocs.io/en/latest/specs/www.html#response-start-send-event
         """
         code, body = self._status_code, self._plain
-        if body is None or not 200 <= code < 600:
+        if body is None or (code != 200 and not 200 <= code < 600):
             return None
         kind, bodiless = self._type, code != 200 and code in _BODILESS
         if self._headers is not None or bodiless or not kind:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 import threading
 import time
@@ -11,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import httpx
 import pytest
 
 from aioflask import Blueprint, Flask, current_app, g, request
+from aioflask.concurrency import async_to_sync
 from aioflask.exchange import Lifespan
 from tests.live import Server
 
@@ -339,6 +342,42 @@ async def test_the_shutdown_event_wakes_those_who_wait(app: Flask) -> None:
     assert sorted(woken) == ["first", "second"]
     async with app.async_client():
         assert not app.shutdown_event.is_set()
+
+
+def test_requests_know_the_loop_that_serves_them_also_if_it_is_not_the_lifespans(
+    app: Flask,
+) -> None:
+    async def running_loop() -> asyncio.AbstractEventLoop:
+        return asyncio.get_running_loop()
+
+    @app.get("/")
+    async def view() -> dict[str, bool]:
+        # A thread of the view's own has nothing but the request to know the loop by.
+        known = await asyncio.to_thread(async_to_sync(running_loop))
+        return {"known": known is asyncio.get_running_loop()}
+
+    async def ask() -> None:
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            assert (await client.get("/")).json() == {"known": True}
+
+    async def start() -> None:
+        tasks.append(asyncio.create_task(lifespan.run()))
+        await lifespan.start()
+        await ask()
+
+    lifespan, tasks = Lifespan(app), list[Any]()
+    with asyncio.Runner() as serving:
+        serving.run(start())
+        with asyncio.Runner() as another:  # On the same thread, while the first one stands still.
+            another.run(ask())
+        thread = threading.Thread(target=lambda: tasks.append(asyncio.run(ask())))
+        thread.start()
+        thread.join()
+        assert tasks[1:] == [None]
+        serving.run(ask())
+        serving.run(lifespan.stop())
+        serving.run(ask())
 
 
 async def test_a_server_that_goes_without_a_word_leaves_no_task(app: Flask) -> None:
