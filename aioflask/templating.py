@@ -95,9 +95,9 @@ class DispatchingJinjaLoader(BaseLoader):
 
 def _context_processors(app: Flask) -> Sequence[Callable[[], t.Any]]:
     """The app's context processors, then those of the request's blueprints, outermost first."""
-    processors, ctx = app.template_context_processors, _request_context()
+    processors = app.template_context_processors
     found = processors.get(None, [])
-    if ctx is not None and (names := ctx.request.blueprints):
+    if len(processors) > 1 and (ctx := _request_context()) and (names := ctx.request.blueprints):
         found = [*found, *(func for name in names[::-1] for func in processors.get(name, ()))]
     return found
 
