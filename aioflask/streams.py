@@ -10,7 +10,6 @@ import asyncio
 import sys
 import types
 import typing as t
-from asyncio import _get_running_loop
 from collections import deque
 from contextvars import Context, copy_context
 from functools import partial
@@ -142,16 +141,15 @@ class Watch:
         self._receive = receive
         self._tell = tell
 
-    def start(self, delay: float = 0.0) -> None:
+    def start(self, delay: float = 0.0, loop: t.Any = None) -> None:
         """Begin to wait, once the request's body has been read, after ``delay`` seconds."""
         if self._begun:
             return
         self._begun = True
-        loop = _get_running_loop()
-        if loop is None or not delay:
-            self._begin(delay)
-        else:  # PERF: most streams end before a task for this is needed.
+        if hasattr(loop, "call_later"):  # PERF: most streams end before a task is needed.
             self._timer = loop.call_later(delay, self._begin)
+        else:
+            self._begin(delay)
 
     def _begin(self, delay: float = 0.0) -> None:
         self._aside = Aside(partial(self._wait, delay))
@@ -293,7 +291,7 @@ async def send_stream(
     send, block = (send, Interruptible(ctx._loop)) if around is None else around.begin(send)
     client = Client(request._receive, send, block)
     if request._body.complete:
-        client.start(WATCH_AFTER)
+        client.start(WATCH_AFTER, block.loop)
     is_open.add(block)
     is_async = not isinstance(chunks, ThreadStream)
     complete, failure = around is not None, None  # Events may end at any of them.

@@ -111,7 +111,7 @@ class WSGIApp:
                     if client.gone:
                         break
                     if body.complete and message.get("more_body"):
-                        client.start(WATCH_AFTER)
+                        client.start(WATCH_AFTER, block.loop)
         except Exception:
             if not begun and (refused := body.refused):
                 return refused
