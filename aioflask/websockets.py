@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import sys
 import typing as t
-from asyncio import _get_running_loop
 from contextvars import copy_context
 from threading import get_ident
 
@@ -454,9 +453,10 @@ async def serve(app: Flask, scope: Scope, receive: Receive, send: Send) -> None:
     ctx._websocket = websocket
     token = _cv_app.set(ctx)
     ctx._tokens = (token,)
-    loop = ctx._loop = _get_running_loop() or here()
     ctx._thread = websocket._thread = get_ident()
-    block = _Block(loop)
+    loop, thread = app._home  # PERF: as in `Flask.asgi_app`.
+    ctx._loop = loop if thread == ctx._thread and loop.is_running() else here()
+    block = _Block(ctx._loop)
     block.websocket = websocket
     try:
         plan: t.Any = walk.match(ctx, scope, WebSocketPlan)
