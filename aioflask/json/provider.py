@@ -195,6 +195,7 @@ class DefaultJSONProvider(JSONProvider):
 # `in` first makes, for nobody, the TypeError that they are no number; so here it is `find`.
 _DIGITS = bytes(48 if 48 <= i <= 57 else 32 for i in range(256))
 _LONG_NUMBER = b"0" * 19
+_DOT, _E, _U = b".eu"  # PERF: one byte is found at a tenth of the price of several.
 _EXPONENT = re.compile(rb"e(?<=[0-9]e)[-+]?[0-9]+[],}\n]")  # PERF: begins with a letter.
 _OPTIONS = orjson and (
     orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE | orjson.OPT_PASSTHROUGH_DATETIME
@@ -214,9 +215,9 @@ def _dump_fast(obj: t.Any) -> bytes | None:
     if (
         not out.isascii()
         or 0x7F in out  # the standard library escapes DEL, too
-        or out.find(b"0.0000") >= 0  # 0.00001 is 1e-05 in Python
-        or _EXPONENT.search(out)  # 1e-6 is 1e-06
-        or (out.find(b"null") >= 0 and not _is_finite(obj) and _may_hold_nan(obj))
+        or (_DOT in out and out.find(b"0.0000") >= 0)  # 0.00001 is 1e-05 in Python
+        or (_E in out and _EXPONENT.search(out))  # 1e-6 is 1e-06
+        or (_U in out and out.find(b"null") >= 0 and not _is_finite(obj) and _may_hold_nan(obj))
     ):
         return None
     return out
