@@ -239,7 +239,7 @@ class Interruptible:
 
     def __aenter__(self) -> t.Awaitable[None]:
         self._task = asyncio.current_task(self.loop)
-        if self._task is None:
+        if self._task is None and not isinstance(self.loop, asyncio.AbstractEventLoop):
             self._scope = sys.modules["trio"].CancelScope()
             self._scope.__enter__()
         return _DONE

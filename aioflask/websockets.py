@@ -472,7 +472,8 @@ async def serve(app: Flask, scope: Scope, receive: Receive, send: Send) -> None:
             websocket._state = _GONE
         ctx._tokens = ()
         _cv_app.reset(token)
-        websocket._ctx = websocket._next = ctx._lane = ctx._websocket = ctx._thread = None
+        websocket._thread = ctx._thread = None
+        websocket._ctx = websocket._next = ctx._lane = ctx._websocket = None
     if plan.is_mount:  # Out of this app's context, which is not the other's.
         below = plan.scope_below(scope, scope.get("root_path", ""), scope["path"])
         await plan.app(below, _again(message, receive), send)

@@ -8,14 +8,16 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from aioflask import Flask, Response
 from tests.connections import BAD_FRAMES, OPEN, open_and_drop, send_bad_frame
 from tests.live import Server
+from tests.test_budgets import scope_of
 
 NUMBERS = {"ws": 40, "events": 20, "upload": 10}
 SERVERS = {
@@ -177,3 +179,38 @@ def test_a_server_that_is_told_to_end_does_with_streams_and_websockets_open(
     if "ws" in numbers:
         assert ends["ws"][:1] == b"\x88"  # A close frame.
     assert "Traceback" not in served.server.output, served.server.output
+
+
+def test_a_stream_needs_no_task() -> None:
+    """A server may step its coroutines itself, as Granian does."""
+    app, sent = Flask(__name__), list[Any]()
+
+    @app.get("/")
+    async def chunks() -> Response:
+        async def generate() -> AsyncIterator[bytes]:
+            yield b"one"
+            yield b"two"
+
+        return Response(generate())
+
+    async def receive() -> Any:
+        raise AssertionError("the body of a request without one was asked for")
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def main() -> None:
+        loop, ended = asyncio.get_running_loop(), asyncio.Event()
+        coro = app(scope_of("/", []), receive, send)
+
+        def step() -> None:
+            assert asyncio.current_task() is None
+            with pytest.raises(StopIteration):
+                coro.send(None)
+            ended.set()
+
+        loop.call_soon(step)
+        await asyncio.wait_for(ended.wait(), 5)
+
+    asyncio.run(main())
+    assert [message.get("body") for message in sent] == [None, b"one", b"two", b""]
