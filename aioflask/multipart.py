@@ -39,7 +39,7 @@ WRITE_AT_ONCE, RESERVED = 1 << 21, 1 << 20
 system is asked for room beforehand."""
 
 _JOINED = 16
-"""Pieces that are written together. PERF: of 64 KiB, half of which is still in the cache."""
+"""Pieces that are written together: half of them are what was held back of the one before."""
 
 
 class PartsDecoder:
@@ -338,7 +338,7 @@ def parse_loaded(request: Request, data: bytes) -> MultipartParser:
 def _reserve(file: t.IO[bytes], size: int) -> None:
     """Ask for the room that comes next in a file on disk.
 
-    PERF: a third of the time goes if the blocks are not looked for while it is written.
+    PERF: to write, read and close it takes a quarter less if the blocks are not looked for then.
     """
     if type(file) is SpooledTemporaryFile and size >= RESERVED and hasattr(os, "posix_fallocate"):
         file.rollover()  # It is larger than what it may keep in memory.
@@ -495,7 +495,10 @@ class Parts(_OfBothColours[Part]):
         while self._has_more and (event := await self._event()) is not None:
             if isinstance(event, sansio.Data):
                 data, self._has_more = data + event.data, event.more_data
-                if data and not (self._has_more and self._events):  # All that came together.
+                # What was held back is no piece of its own. More is not put together: a whole body
+                # may be here, in thousands of pieces.
+                is_small = len(data) < 4096 and self._has_more and self._events
+                if data and not is_small:
                     return data
         self._has_more = False
         return None

@@ -142,7 +142,7 @@ class Watch:
         self._tell = tell
 
     def start(self, delay: float = 0.0, loop: t.Any = None) -> None:
-        """Begin to wait, once the request's body has been read, after ``delay`` seconds."""
+        """Begin to wait once the body has been read, after ``delay`` seconds of ``loop``."""
         if self._begun:
             return
         self._begun = True

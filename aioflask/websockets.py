@@ -93,7 +93,6 @@ class WebSocket(Request):
     close_code: int | None = None
     """What it was closed with, by either side; None while it is open."""
     close_reason: str = ""
-    _thread: int | None = None
     _small: int = sys.maxsize
     """A length that no message of which is over the limit."""
 
@@ -164,7 +163,7 @@ class WebSocket(Request):
         Raises `WebSocketDisconnect` when the other side has gone, `BadMessage` for a message of
         more than ``MAX_WEBSOCKET_MESSAGE`` bytes.
         """
-        if get_ident() == self._thread or on_loop():
+        if on_loop():
             return self._receive_message()
         return _wait_for(Crossing(self._receive_message))
 
@@ -174,7 +173,7 @@ class WebSocket(Request):
         It waits while the other side does not read. Raises `WebSocketDisconnect` when that has
         gone, RuntimeError after `close`.
         """
-        if get_ident() == self._thread or on_loop():
+        if on_loop():
             return self._send_message(message)
         return _wait_for(Crossing(self._send_message, message))
 
@@ -453,7 +452,7 @@ async def serve(app: Flask, scope: Scope, receive: Receive, send: Send) -> None:
     ctx._websocket = websocket
     token = _cv_app.set(ctx)
     ctx._tokens = (token,)
-    ctx._thread = websocket._thread = get_ident()
+    ctx._thread = get_ident()
     loop, thread = app._home  # PERF: as in `Flask.asgi_app`.
     ctx._loop = loop if thread == ctx._thread and loop.is_running() else here()
     block = _Block(ctx._loop)
@@ -472,8 +471,7 @@ async def serve(app: Flask, scope: Scope, receive: Receive, send: Send) -> None:
             websocket._state = _GONE
         ctx._tokens = ()
         _cv_app.reset(token)
-        websocket._thread = ctx._thread = None
-        websocket._ctx = websocket._next = ctx._lane = ctx._websocket = None
+        websocket._ctx = websocket._next = ctx._lane = ctx._websocket = ctx._thread = None
     if plan.is_mount:  # Out of this app's context, which is not the other's.
         below = plan.scope_below(scope, scope.get("root_path", ""), scope["path"])
         await plan.app(below, _again(message, receive), send)

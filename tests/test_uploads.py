@@ -267,6 +267,26 @@ async def test_an_upload_goes_through_without_being_held(app: Flask) -> None:
     assert largest <= 2 * 65_536 and pieces <= 202  # What came together is not cut further.
 
 
+async def test_parts_of_a_body_that_is_here_come_in_pieces_too(app: Flask) -> None:
+    """Each text that looks like a boundary ends a piece; put together again, they would take the
+    square of their number."""
+
+    @app.before_request
+    async def load() -> None:
+        await request.load_body()
+
+    @app.post("/", stream_body=True)
+    async def measure() -> Any:
+        parts = [[len(data) async for data in part] async for part in request.stream_parts()]
+        return {"size": sum(parts[0]), "largest": max(parts[0])}
+
+    data = f"{'x' * 50}--{BOUNDARY} ".encode() * 16_000
+    async with app.async_client() as client:
+        body = multipart(("file", "big", data))
+        answer = (await client.post("/", content=body, headers=HEADERS)).json()
+    assert answer["size"] == len(data) and answer["largest"] < 65_536
+
+
 @pytest.mark.parametrize("reserves", [True, False])
 async def test_a_file_on_disk_is_what_was_sent(
     app: Flask, reserves: bool, monkeypatch: pytest.MonkeyPatch
