@@ -100,18 +100,13 @@ class Flask(Scaffold):
     """The asyncio loop that the lifespan runs on, and its thread."""
 
     def __init__(
-        self,
-        import_name: str,
-        static_url_path: str | None = None,
-        static_folder: str | os.PathLike[str] | None = "static",
-        static_host: str | None = None,
-        host_matching: bool = False,
-        subdomain_matching: bool = False,
+        self, import_name: str, static_url_path: str | None = None,
+        static_folder: str | os.PathLike[str] | None = "static", static_host: str | None = None,
+        host_matching: bool = False, subdomain_matching: bool = False,
         template_folder: str | os.PathLike[str] | None = "templates",
-        instance_path: str | None = None,
-        instance_relative_config: bool = False,
+        instance_path: str | None = None, instance_relative_config: bool = False,
         root_path: str | None = None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         super().__init__(import_name, static_folder, static_url_path, template_folder, root_path)
         if instance_path is None:
             instance_path = self.auto_find_instance_path()
@@ -264,13 +259,9 @@ class Flask(Scaffold):
         env = self.jinja_environment(self, **options)
         # The context has request, session and g too, but imported templates see globals alone.
         env.globals.update(
-            url_for=self.url_for,
-            get_flashed_messages=get_flashed_messages,
-            config=self.config,
-            request=request,
-            session=session,
-            g=g,
-        )
+            url_for=self.url_for, get_flashed_messages=get_flashed_messages, config=self.config,
+            request=request, session=session, g=g,
+        )  # fmt: skip
         env.policies["json.dumps_function"] = self.json.dumps
         return env
 
@@ -344,13 +335,9 @@ class Flask(Scaffold):
 
     @setupmethod
     def add_url_rule(
-        self,
-        rule: str,
-        endpoint: str | None = None,
-        view_func: ft.RouteCallable | None = None,
-        provide_automatic_options: bool | None = None,
-        **options: t.Any,
-    ) -> None:
+        self, rule: str, endpoint: str | None = None, view_func: ft.RouteCallable | None = None,
+        provide_automatic_options: bool | None = None, **options: t.Any,
+    ) -> None:  # fmt: skip
         """Register a URL rule, and its view unless `endpoint` names one later.
 
         ``methods`` (default GET) is a list; HEAD follows GET, and OPTIONS is answered unless
@@ -592,7 +579,7 @@ class Flask(Scaffold):
                 else:
                     failure = None  # Answered below, where sys.exc_info() is empty.
                     try:
-                        response = await walk.full_dispatch_request(ctx)
+                        response = await walk.full_dispatch_request(ctx, True)
                     except BaseException as error:
                         failure = error
                     if failure is not None:

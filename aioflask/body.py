@@ -9,9 +9,12 @@ through :class:`ArrivingBody`.
 from __future__ import annotations
 
 import io
+import itertools
 import typing as t
 import weakref
-from urllib.parse import unquote_to_bytes
+from functools import lru_cache
+from operator import attrgetter, itemgetter
+from urllib.parse import parse_qsl, unquote_to_bytes
 
 from werkzeug.datastructures import ImmutableMultiDict
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
@@ -25,6 +28,11 @@ T = t.TypeVar("T")
 
 PIECE = 65536
 """Bytes that are read at once from a WSGI server's input, and by plain code."""
+
+URLENCODED = "application/x-www-form-urlencoded"
+_OF_ALL = "MAX_CONTENT_LENGTH"
+_AS_IT_IS = "werkzeug.url_quote"
+_new: t.Any = dict.__new__
 
 IN_MEMORY = 1 << 21
 """Bytes of a multipart body that are kept as they came, and parsed when somebody asks."""
@@ -43,52 +51,80 @@ class BodyTooLarge(RequestEntityTooLarge):
         super().__init__(f"The request's body {more} {limit:,}, which is the limit of {setting}.")
 
 
-class Limit:
+def _limit(name: str, doc: str) -> t.Any:
     """A limit of a request's body: the request's own, or the configuration's of the same name."""
 
-    def __init__(self, doc: str) -> None:
-        self.__doc__ = doc
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self.name: str = name
-        self.setting: str = name.upper()
-
-    def __get__(self, request: t.Any, owner: type) -> int | None:
-        if request is None:
-            return self  # type: ignore[return-value]
+    def of(request: t.Any) -> int | None:
         # COMPAT: None is no limit of one's own, so the configuration's holds.
         own = request._limits
-        if own is not None and own.get(self.name) is not None:
-            return own[self.name]  # type: ignore[no-any-return]
+        if own is not None and own.get(name) is not None:
+            return own[name]  # type: ignore[no-any-return]
         ctx: t.Any = _cv_app.get(None)
-        if ctx is None:
-            return getattr(Request, self.name, None)
-        return ctx.app.config[self.setting]  # type: ignore[no-any-return]
+        return getattr(Request, name, None) if ctx is None else ctx.app.config[name.upper()]
 
-    def __set__(self, request: t.Any, value: int | None) -> None:
-        request._limits = {**(request._limits or {}), self.name: value}
+    def set_own(request: t.Any, value: int | None) -> None:
+        request._limits = {**(request._limits or {}), name: value}
+
+    return property(of, set_own, doc=doc)
+
+
+LIMITS = {
+    "max_content_length": "Bytes that the body may have, then 413.",
+    "max_body_memory": "Bytes of a body that may be held in memory.",
+    "max_form_memory_size": "Bytes that a field of a multipart form may have.",
+    "max_form_parts": "Parts that a multipart body may have.",
+}
+limits = tuple(itertools.starmap(_limit, LIMITS.items()))
+_limits_of, _configured = attrgetter(*LIMITS), itemgetter(*map(str.upper, LIMITS))
+
+
+def limits_of(request: t.Any) -> tuple[int | None, ...]:
+    """The limits of a request's body, in their order. PERF: mostly the configuration's."""
+    ctx = _cv_app.get(None)
+    if ctx is None or request._limits is not None or _limits_of(type(request)) != limits:
+        return _limits_of(request)
+    return _configured(ctx.app.config)  # type: ignore[no-any-return]
 
 
 class Body:
     """The body of one request, read piece by piece from ASGI's ``receive``."""
 
-    __slots__ = tuple("_find _receive complete for_view length loaded received unread".split())
+    __slots__ = tuple(
+        "_receive complete find for_view length limits loaded received unread watch".split()
+    )
+    length: int | None
+    """Bytes, as Content-Length says, or None."""
+    loaded: bytes | None
+    """The whole body, once it was read ahead."""
+    for_view: bool
+    """Whether a plain view has begun, around which there may be an ``async def`` one."""
+    limits: t.Any
+    """Those that held when it was read."""
+    find: t.Any
+    """A weak reference to the request, once somebody has this as a file or an iterator."""
+    watch: t.Any
+    """What notices that the client goes, and waits for the end of the body."""
 
-    def __init__(self, request: t.Any, receive: t.Any, length: bytes | None) -> None:
-        self._find: t.Any = request if request is None else weakref.ref(request)
+    def __init__(self, receive: t.Any, length: bytes | None) -> None:
+        self.begin(receive, length)
+
+    def begin(self, receive: t.Any, length: bytes | None) -> None:
+        """Be the body of a request. PERF: to call the class takes longer."""
         self._receive = receive
         self.unread: bytes = b""
         self.received: int = 0
-        self.length: int | None = None
-        """Bytes, as Content-Length says, or None."""
+        self.find = self.length = self.limits = self.loaded = self.watch = None
+        self.complete: bool = False
+        self.for_view = False
         if length is not None and length.isdigit():
             # Python refuses to read thousands of digits; with twenty a number is over every limit.
             self.length = int(length if len(length) < 20 else length.lstrip(b"0")[:20] or b"0")
-        self.complete: bool = self.length == 0
-        self.loaded: bytes | None = None
-        """The whole body, once it was read ahead."""
-        self.for_view: bool = False
-        """Whether a plain view has begun, around which there may be an ``async def`` one."""
+            self.complete = not self.length
+
+    def open_for(self, request: t.Any) -> t.Self:
+        """Be read through a file, or an iterator, of a request."""
+        self.find = weakref.ref(request)
+        return self
 
     @property
     def request(self) -> t.Any:
@@ -96,7 +132,7 @@ class Body:
 
         :raises ClientDisconnected: then.
         """
-        if (request := self._find()) is None:
+        if (request := self.find()) is None:
             raise ClientDisconnected()
         return request
 
@@ -105,14 +141,14 @@ class Body:
         fits = self.loaded is not None and request._limits is None  # PERF: since it was read.
         size = 0 if fits else max(self.length or 0, self.received)
         if size and (limit := request.max_content_length) is not None and size > limit:
-            raise BodyTooLarge("MAX_CONTENT_LENGTH", limit)
+            raise BodyTooLarge(_OF_ALL, limit)
 
     def check_announced(self, limit: int | None, setting: str) -> None:
         """Refuse by Content-Length, before the client has sent anything."""
         if limit is not None and self.length is not None and self.length > limit:
             raise BodyTooLarge(setting, limit)
 
-    async def read_piece(self) -> bytes:
+    async def read_piece(self, request: t.Any = None) -> bytes:
         """The next bytes, as the server gives them; ``b""`` at the end.
 
         :raises BodyTooLarge: on the first byte over ``request.max_content_length``.
@@ -121,15 +157,16 @@ class Body:
         if self.unread:
             piece, self.unread = self.unread, b""
             return piece
-        limit = None if self.complete else self.request.max_content_length
+        request = self.request if request is None else request
+        limit = None if self.complete else request.max_content_length
         if not self.received:
-            self.check_announced(limit, "MAX_CONTENT_LENGTH")
+            self.check_announced(limit, _OF_ALL)
         while not self.complete:
             if piece := self._take(await self._receive(), limit):
                 return piece
         return b""
 
-    def _take(self, message: t.Any, limit: int | None) -> bytes:
+    def _take(self, message: t.Any, limit: int | None, setting: str = _OF_ALL) -> bytes:
         """The bytes that one message brings, counted."""
         if message["type"] == "http.disconnect":
             self.complete = True
@@ -137,19 +174,19 @@ class Body:
         if not message.get("more_body", False):
             self.complete = True
             self._receive = None
-            if (watch := self.request._watch) is not None:
-                watch.start()
+            if self.watch is not None:
+                self.watch.start()
         piece: bytes = message.get("body", b"")
         self.received += len(piece)
         if limit is not None and self.received > limit:
             self.complete = True
-            raise BodyTooLarge("MAX_CONTENT_LENGTH", limit)
+            raise BodyTooLarge(setting, limit)
         # A server that marks its input as terminated lets a body cut short look whole.
         if self.complete and self.received < (self.length or 0):
             raise ClientDisconnected()
         return piece
 
-    async def read(self) -> bytes:
+    async def read(self, request: t.Any = None) -> bytes:
         """All that is left of the body.
 
         :raises BodyTooLarge: beyond ``MAX_BODY_MEMORY``, or ``request.max_content_length``.
@@ -157,22 +194,23 @@ class Body:
         data, self.unread = self.unread, b""
         if self.complete:
             return data
-        request = self.request
-        limit, of_memory = request.max_content_length, request.max_body_memory
-        self.check_announced(limit, "MAX_CONTENT_LENGTH")
-        self.check_announced(of_memory, "MAX_BODY_MEMORY")
-        pieces, size = [data], len(data)
+        request = self.request if request is None else request
+        limit, of_memory, _, _ = self.limits = limits_of(request)
+        setting = _OF_ALL
+        if of_memory is not None:
+            of_memory += self.received - len(data)  # What was read before is not in memory.
+            if limit is None or of_memory < limit:
+                limit, setting = of_memory, "MAX_BODY_MEMORY"
+        if limit is not None and (self.length or 0) > limit:
+            raise BodyTooLarge(setting, limit)
+        pieces = [data] if data else []
         while not self.complete:
-            data = self._take(await self._receive(), limit)
-            pieces.append(data)
-            size += len(data)
-            if of_memory is not None and size > of_memory:
-                raise BodyTooLarge("MAX_BODY_MEMORY", of_memory)
-        return data if size == len(data) else b"".join(pieces)  # type: ignore[unreachable]
+            pieces.append(self._take(await self._receive(), limit, setting))
+        return b"".join(pieces)  # type: ignore[unreachable]
 
-    async def read_pieces(self, at_most: int) -> list[bytes]:
+    async def read_pieces(self, request: t.Any, at_most: int) -> list[bytes]:
         """What comes, or its beginning if that is, or is said to be, more than so many bytes."""
-        pieces, limit = [], self.request.max_content_length
+        pieces, limit = [], request.max_content_length
         while not self.complete and max(self.received, self.length or 0) <= at_most:
             if piece := self._take(await self._receive(), limit):
                 pieces.append(piece)
@@ -203,8 +241,9 @@ class EnvironBody(Body):
 
     def __init__(self, request: t.Any) -> None:
         length = request.environ.get("CONTENT_LENGTH") or ""
-        super().__init__(request, None, length.encode("latin-1") or None)
-        find, stream = self._find, None
+        super().__init__(None, length.encode("latin-1") or None)
+        find: t.Any = weakref.ref(request)
+        stream = None
 
         async def receive() -> dict[str, t.Any]:
             nonlocal stream
@@ -237,11 +276,12 @@ class BodyFile(io.RawIOBase):
         return self._body.wait(self._body.read)
 
 
-def open_for_plain_code(body: Body) -> t.IO[bytes]:
+def open_for_plain_code(request: t.Any) -> t.IO[bytes]:
     """A buffered file over the body.
 
     :raises RuntimeError: on the event loop's thread, where a read cannot wait.
     """
+    body = request._body
     is_here = body.complete or isinstance(body, EnvironBody) or concurrency.mode == "loop"
     if not is_here and concurrency.on_loop():
         raise RuntimeError(
@@ -251,14 +291,15 @@ def open_for_plain_code(body: Body) -> t.IO[bytes]:
             "    await request.load_body()\n"
             "    data = request.get_json()\n"
         )
-    return t.cast("t.IO[bytes]", io.BufferedReader(BodyFile(body), PIECE))
+    return t.cast("t.IO[bytes]", io.BufferedReader(BodyFile(body.open_for(request)), PIECE))
 
 
 class ArrivingBody:
     """The body as an async iterator over its pieces, bytes of any length."""
 
-    def __init__(self, body: Body) -> None:
-        self._body = body
+    def __init__(self, request: t.Any) -> None:
+        body: Body = request._body
+        self._body = body.open_for(request)
         if body.loaded is not None:  # By a hook, or for a WSGI server.
             body.unread = body.loaded
 
@@ -283,33 +324,50 @@ class ArrivingBody:
 # --- forms and query strings ----------------------------------------------------------------------
 
 
+@lru_cache(100)
+def form_type(content_type: bytes) -> str:
+    """The type of a form that we parse, in lower case; "" for what is none."""
+    kind = content_type.decode("latin-1").partition(";")[0].strip().lower()
+    return kind if kind in (URLENCODED, "multipart/form-data") else ""
+
+
 def check_pairs(request: t.Any, data: bytes) -> None:
     """Refuse an urlencoded form that is over a limit, before it is decoded."""
-    limit = request.max_form_memory_size
-    if limit is not None and len(data) > limit:
-        raise BodyTooLarge("MAX_FORM_MEMORY_SIZE", limit)
-    limit = request.max_form_parts
+    then = request._body.limits if request._limits is None else None
+    _, _, of_memory, limit = then or limits_of(request)
+    if of_memory is not None and len(data) > of_memory:
+        raise BodyTooLarge("MAX_FORM_MEMORY_SIZE", of_memory)
     if limit is not None and data.count(b"&") >= limit and sum(map(bool, data.split(b"&"))) > limit:
         raise BodyTooLarge("MAX_FORM_PARTS", limit)
 
 
-def parse_pairs(text: str) -> list[tuple[str, str]]:
-    """Names and values of a query string or a form, as WHATWG's URL standard has them (5.1).
-
-    PERF: the same as `urllib.parse.parse_qsl`, at a fourth of its price. Invalid UTF-8 stays
-    percent-encoded.
-    """
-    pairs = [part.partition("=") for part in text.replace("+", " ").split("&") if part]
-    if "%" not in text:
-        return [(name, value) for name, _, value in pairs]
-    return [
-        (_unquoted(name) if "%" in name else name, _unquoted(value) if "%" in value else value)
-        for name, _, value in pairs
-    ]
-
-
 def _unquoted(text: str) -> str:
-    return unquote_to_bytes(text).decode("utf-8", "werkzeug.url_quote")
+    return unquote_to_bytes(text).decode("utf-8", _AS_IT_IS)
+
+
+def fields_of(kind: type[t.Any], text: str) -> t.Any:
+    """What a query string or a form says, as WHATWG's URL standard has it (5.1).
+
+    Invalid UTF-8 stays percent-encoded.
+    """
+    if kind is not ImmutableMultiDict:
+        return kind(parse_qsl(text, keep_blank_values=True, errors=_AS_IT_IS))
+    # PERF: the same at a fourth of its price.
+    lists: dict[str, list[str]] = {}
+    for part in text.replace("+", " ").split("&"):
+        if part:
+            name, _, value = part.partition("=")
+            if "%" in part:
+                value = _unquoted(value)
+                if "%" in name:
+                    name = _unquoted(name)
+            if name in lists:
+                lists[name].append(value)
+            else:
+                lists[name] = [value]
+    made: t.Any = _new(ImmutableMultiDict)
+    dict.update(made, lists)
+    return made
 
 
 def multidict(kind: type[t.Any], pairs: list[tuple[str, t.Any]]) -> t.Any:
@@ -323,6 +381,6 @@ def multidict(kind: type[t.Any], pairs: list[tuple[str, t.Any]]) -> t.Any:
             lists[name].append(value)
         else:
             lists[name] = [value]
-    made: t.Any = ImmutableMultiDict.__new__(ImmutableMultiDict)
+    made: t.Any = _new(ImmutableMultiDict)
     dict.update(made, lists)
     return made

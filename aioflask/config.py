@@ -180,12 +180,10 @@ class Config(dict[str, t.Any]):
                 self[key] = getattr(obj, key)
 
     def from_file(
-        self,
-        filename: str | os.PathLike[str],
-        load: Callable[[t.IO[t.Any]], Mapping[str, t.Any]],
-        silent: bool = False,
+        self, filename: str | os.PathLike[str],
+        load: Callable[[t.IO[t.Any]], Mapping[str, t.Any]], silent: bool = False,
         text: bool = True,
-    ) -> bool:
+    ) -> bool:  # fmt: skip
         """Take the keys in capitals of the mapping that ``load(file)`` returns.
 
         ``text=False`` opens the file in binary mode, as ``tomllib.load`` wants it. Returns whether

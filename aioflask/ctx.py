@@ -398,12 +398,9 @@ class RequestContext(AppContext):
     """
 
     def __init__(
-        self,
-        app: Flask,
-        environ: WSGIEnvironment,
-        request: Request | None = None,
+        self, app: Flask, environ: WSGIEnvironment, request: Request | None = None,
         session: SessionMixin | None = None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         if request is None:
             request = app.request_class(environ)
         super().__init__(app, request=request, session=session)

@@ -44,9 +44,11 @@ async def watched(ctx: AppContext) -> Response | Nobody:
         if way == "cancel":
             block.interrupt()
 
-    watch = request._watch = Watch(request._receive, tell)
+    watch = Watch(request._receive, tell)
     if request._body.complete:
         watch.start()
+    else:
+        request._body.watch = watch
     try:
         async with block:
             return await cross(ctx, is_watched=True)

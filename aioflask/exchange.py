@@ -47,12 +47,9 @@ class Exchange:
     """
 
     def __init__(
-        self,
-        app: ASGIApplication,
-        scope: Scope,
-        body: t.AsyncIterator[bytes],
+        self, app: ASGIApplication, scope: Scope, body: t.AsyncIterator[bytes],
         raise_app_exceptions: bool = True,
-    ) -> None:
+    ) -> None:  # fmt: skip
         self.app: ASGIApplication = app
         # An app that is active in the test lends its `g` to the request, which a server's must not.
         self.scope: Scope = {**scope, "aioflask.inherits": True}

@@ -230,14 +230,9 @@ def make_response(*args: t.Any) -> Response:
 
 
 def url_for(
-    endpoint: str,
-    *,
-    _anchor: str | None = None,
-    _method: str | None = None,
-    _scheme: str | None = None,
-    _external: bool | None = None,
-    **values: t.Any,
-) -> str:
+    endpoint: str, *, _anchor: str | None = None, _method: str | None = None,
+    _scheme: str | None = None, _external: bool | None = None, **values: t.Any,
+) -> str:  # fmt: skip
     """The URL of an endpoint with these values; see :meth:`aioflask.Flask.url_for`.
 
     A leading dot stands for the current blueprint; values that the rule has no place for go into
@@ -329,15 +324,11 @@ def _prepare_send_file_kwargs(**kwargs: t.Any) -> dict[str, t.Any]:
 
 
 def send_file(
-    path_or_file: os.PathLike[t.AnyStr] | str | t.IO[bytes],
-    mimetype: str | None = None,
-    as_attachment: bool = False,
-    download_name: str | None = None,
-    conditional: bool = True,
-    etag: bool | str = True,
-    last_modified: datetime | int | float | None = None,
+    path_or_file: os.PathLike[t.AnyStr] | str | t.IO[bytes], mimetype: str | None = None,
+    as_attachment: bool = False, download_name: str | None = None, conditional: bool = True,
+    etag: bool | str = True, last_modified: datetime | int | float | None = None,
     max_age: int | Callable[[str | None], int | None] | None = None,
-) -> Response:
+) -> Response:  # fmt: skip
     """A response with a file: a path (relative to the app's folder) or a binary file object.
 
     Ranges and If-None-Match are answered if ``conditional``. A path that a client gave goes through
@@ -346,16 +337,11 @@ def send_file(
     """
     return werkzeug.utils.send_file(  # type: ignore[return-value]
         **_prepare_send_file_kwargs(
-            path_or_file=path_or_file,
-            mimetype=mimetype,
-            as_attachment=as_attachment,
-            download_name=download_name,
-            conditional=conditional,
-            etag=etag,
-            last_modified=last_modified,
-            max_age=max_age,
+            path_or_file=path_or_file, mimetype=mimetype, as_attachment=as_attachment,
+            download_name=download_name, conditional=conditional, etag=etag,
+            last_modified=last_modified, max_age=max_age,
         )
-    )
+    )  # fmt: skip
 
 
 # A segment that is empty, or goes nowhere or up: "a.txt/", "./a.txt", "a/../b".

@@ -301,7 +301,7 @@ async def parse_arriving(request: Request, body: Body, first: list[bytes]) -> Mu
     """Parse a large multipart body while it comes, without blocking the loop."""
     parser = MultipartParser(request)
     try:
-        while piece := (first.pop(0) if first else await body.read_piece()):
+        while piece := (first.pop(0) if first else await body.read_piece(request)):
             parser.take(parser.decoder.feed(piece))
             if parser.to_write >= WRITE_AT_ONCE:
                 await _write(parser)
@@ -471,7 +471,7 @@ class Parts(_OfBothColours[Part]):
         while not self._events:
             if self._finished:
                 return None
-            piece = await self._body.read_piece()
+            piece = await self._body.read_piece(self.request)
             self._finished = not piece
             self._events.extend(self._decoder.feed(piece) if piece else self._decoder.finish())
         return self._events.popleft()

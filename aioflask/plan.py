@@ -135,10 +135,10 @@ class Plan:
     signals: t.ClassVar[tuple[NamedSignal, ...]] = OF_A_REQUEST
 
     __slots__ = tuple(
-        "after awaits_after awaits_before awaits_view before begins calls crosses ends_plainly "
-        "lazy_session listeners lists lists_then mixes on_thread plain_json prepares preprocessors "
-        "replaced teardown_appcontext teardown_request tears_down view view_is_async "
-        "view_needs_thread watches".split()
+        "after awaits_after awaits_before awaits_view before begins calls crosses "
+        "ends_plainly lazy_session listeners lists lists_then mixes on_thread plain_json prepares "
+        "preprocessors replaced streams teardown_appcontext teardown_request tears_down view "
+        "view_is_async view_needs_thread watches".split()
     )
 
     def __init__(self, app: Flask, endpoint: str | None, blueprints: list[str]) -> None:
@@ -191,6 +191,8 @@ class Plan:
         mixes = self.on_thread or self.begins or self.replaced or self._mixes(app)
         self.mixes: bool = bool(mixes)
         self.watches: bool = self._watches(app, endpoint, blueprints)
+        rules = app.url_map._rules_by_endpoint.get(endpoint, ())
+        self.streams: bool = any(getattr(rule, "stream_body", False) for rule in rules)
         self.crosses: bool = self.mixes or self.watches
 
     @classmethod

@@ -88,12 +88,9 @@ def why_not() -> str | None:
 
 
 def supervise(
-    listener: socket.socket | None,
-    *,
-    extra_files: Iterable[str] = (),
-    exclude_patterns: Iterable[str] = (),
-    interval: float = 0.5,
-) -> int:
+    listener: socket.socket | None, *, extra_files: Iterable[str] = (),
+    exclude_patterns: Iterable[str] = (), interval: float = 0.5,
+) -> int:  # fmt: skip
     """Run this command in child processes, a new one after each change; give the exit status.
 
     Watched are Python files below the current directory and the import path, without installed

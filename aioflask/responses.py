@@ -10,6 +10,7 @@ import io
 import sys
 import typing as t
 from collections.abc import AsyncIterable, Iterator
+from operator import attrgetter
 
 from werkzeug.datastructures import Headers
 from werkzeug.exceptions import HTTPException
@@ -38,27 +39,31 @@ def make_plainly(app: Flask, plan: t.Any, rv: t.Any) -> Response | None:
     PERF: what `walk.finalize_request` makes of these, without asking what else they might be.
     """
     kind: t.Any = type(rv)
-    if not plan.ends_plainly or (signals._in_use and plan.finished.receivers):
+    if (
+        not plan.ends_plainly
+        or app.response_class is not Response
+        or _defaults(Response) != ("text/html", 200)
+        or (signals._in_use and plan.finished.receivers)
+    ):
         return None
-    response_class, mimetype = app.response_class, None
     if kind is str or kind is bytes:
-        body = rv
+        body, content_type = rv.encode() if kind is str else rv, _HTML
     elif kind is dict or kind is list:
-        if response_class is not Response or not plan.plain_json:
-            return app.json.response(rv)
-        body, mimetype = app.json.dump_bytes(rv), app.json.mimetype
+        provider = app.json
+        if not plan.plain_json:
+            return provider.response(rv)
+        body, content_type = provider.dump_bytes(rv), content_type_of(provider.mimetype)
     elif isinstance(rv, HTTPException):
-        return _known_page(rv, response_class)
+        return _known_page(rv, Response)
     else:
-        return rv if kind is response_class else None
-    usual = Response.default_mimetype
-    if response_class is not Response or Response.default_status != 200 or not usual:
-        return response_class(body, mimetype=mimetype)
+        return rv if kind is Response else None
     made: Response = _new(Response)  # PERF: half the price of a call of the class.
-    made._plain = body.encode() if kind is str else body
+    made._plain, made._type = body, content_type
     made._headers, made._status_code = None, 200  # PERF: cheaper to find than on the class.
-    made._type = content_type_of(mimetype or usual)
     return made
+
+
+_defaults = attrgetter("default_mimetype", "default_status")
 
 
 def make_response(ctx: AppContext, rv: t.Any) -> Response:

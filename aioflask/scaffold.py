@@ -100,13 +100,10 @@ class Scaffold:
     _cli: AppGroup | None = None
 
     def __init__(
-        self,
-        import_name: str,
-        static_folder: str | os.PathLike[str] | None = None,
-        static_url_path: str | None = None,
-        template_folder: str | os.PathLike[str] | None = None,
+        self, import_name: str, static_folder: str | os.PathLike[str] | None = None,
+        static_url_path: str | None = None, template_folder: str | os.PathLike[str] | None = None,
         root_path: str | None = None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         self.import_name = import_name
         self.static_folder = static_folder
         self.static_url_path = static_url_path
@@ -295,13 +292,9 @@ class Scaffold:
 
     @setupmethod
     def add_url_rule(
-        self,
-        rule: str,
-        endpoint: str | None = None,
-        view_func: ft.RouteCallable | None = None,
-        provide_automatic_options: bool | None = None,
-        **options: t.Any,
-    ) -> None:
+        self, rule: str, endpoint: str | None = None, view_func: ft.RouteCallable | None = None,
+        provide_automatic_options: bool | None = None, **options: t.Any,
+    ) -> None:  # fmt: skip
         """Register a URL rule; see `Flask.add_url_rule`."""
         raise NotImplementedError
 

@@ -43,13 +43,9 @@ _OURS = ("app", "factory", "interface", "reload", "reload_delay", "reload_dirs")
 
 
 def run_flask_app(
-    app: Flask,
-    host: str | None,
-    port: int | None,
-    debug: bool | None,
-    load_dotenv: bool,
+    app: Flask, host: str | None, port: int | None, debug: bool | None, load_dotenv: bool,
     **options: t.Any,
-) -> None:
+) -> None:  # fmt: skip
     """Work out what ``Flask.run()`` was not told, in Flask's order, and serve.
 
     ``debug`` wins over ``FLASK_DEBUG``, which wins over the configuration; the address comes from
@@ -100,14 +96,9 @@ def run_app(
         app.config["PROPAGATE_EXCEPTIONS"] = True
     try:
         serve(
-            lambda: app,
-            host,
-            port,
-            use_reloader=use_reloader,
-            use_debugger=use_debugger and not passthrough_errors,
-            use_evalex=use_evalex,
-            **_checked(options),
-        )
+            lambda: app, host, port, use_reloader=use_reloader, use_evalex=use_evalex,
+            use_debugger=use_debugger and not passthrough_errors, **_checked(options),
+        )  # fmt: skip
     finally:
         if passthrough_errors:
             app.config["PROPAGATE_EXCEPTIONS"] = configured

@@ -218,12 +218,9 @@ class _Serializer(URLSafeTimedSerializer):
         return (signed + b"." + signature).decode()
 
     def loads(  # type: ignore[override]
-        self,
-        s: str | bytes,
-        max_age: int | None = None,
-        return_timestamp: bool = False,
+        self, s: str | bytes, max_age: int | None = None, return_timestamp: bool = False,
         salt: str | bytes | None = None,
-    ) -> t.Any:
+    ) -> t.Any:  # fmt: skip
         if max_age is not None and not return_timestamp and salt is None:
             signed, _, signature = (s.encode() if isinstance(s, str) else s).rpartition(b".")
             for key in self.derived:

@@ -20,7 +20,7 @@ from werkzeug import exceptions
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import RoutingException
 
-from . import concurrency
+from . import concurrency, signals
 from .concurrency import PoolFull, hop, iscoroutinefunction, needs_thread, on_loop
 from .globals import _cv_app, _request_context
 from .headers import UnsendableResponse
@@ -133,7 +133,7 @@ def match(ctx: AppContext, scope: t.Any, kind: type[Plan] = Plan) -> Plan:
     trusted, raw = app.config["TRUSTED_HOSTS"], request._raw
     if (
         raw.get(b"host") in (_valid_hosts if not trusted else _let_in(app, trusted))
-        and len(raw) == len(scope["headers"])  # No second Host, and nothing else twice.
+        and request._tells_once  # No second Host.
         and app._matches_by_path
         and not scope.get("root_path")
         and request.trusted_hosts is None
@@ -154,7 +154,11 @@ def match(ctx: AppContext, scope: t.Any, kind: type[Plan] = Plan) -> Plan:
     if app._mounts and (mount := app._mounts[0].find(ctx)) is not None:
         ctx.plan = mount
         return t.cast(Plan, mount)
-    plan = ctx.plan = plan_for(app, request, kind)
+    rule = request.url_rule
+    plan = app._plans.get(None if rule is None else rule.endpoint) if kind is Plan else None
+    if plan is None or plan.lists != plan.lists_then or signals._in_use:
+        plan = plan_for(app, request, kind)
+    ctx.plan = plan
     return plan
 
 
@@ -226,27 +230,32 @@ async def _start(ctx: AppContext, started: NamedSignal) -> None:
 # --- the dispatch ---------------------------------------------------------------------------------
 
 
-async def full_dispatch_request(ctx: AppContext) -> Response:
-    """Run hooks, view and error handlers, and return the response."""
+async def full_dispatch_request(ctx: AppContext, is_here: bool = False) -> Response:
+    """Run hooks, view and error handlers, and return the response.
+
+    ``is_here`` says that the loop that serves the request awaits it.
+    """
     app = ctx.app
     plan: Plan = ctx.plan or _planned(ctx)
-    request, is_here = ctx._request, get_ident() == ctx._thread
+    request, is_here = ctx._request, is_here or get_ident() == ctx._thread
     try:
         if request_started.receivers or not app._got_first_request:
             await _start(ctx, request_started)
         rv: t.Any = None
-        hooks = plan.awaits_before
-        if hooks is None or (hooks and not is_here):
+        if not plan.prepares:
+            pass
+        elif is_here and plan.awaits_before is not None:
+            for func in plan.awaits_before:  # PERF: as `preprocess_request`.
+                rv = await func() if rv is None else rv
+        else:
             step = preprocess_request
             rv = await (_step(ctx, step) if plan.replaced else step(ctx))
-        else:
-            for func in hooks:  # PERF: as `preprocess_request`.
-                rv = await func() if rv is None else rv
         if rv is None:
             body = request._body
-            if not (body.complete or plan.view is None or request.is_streamed) and (
-                is_here or on_loop()
-            ):
+            if (
+                not (body.complete or plan.view is None or (plan.streams and request.is_streamed))
+                and (is_here or on_loop())
+            ):  # fmt: skip
                 await request.load_body()
             if (
                 plan.awaits_view
@@ -264,19 +273,17 @@ async def full_dispatch_request(ctx: AppContext) -> Response:
     except Exception as error:
         rv = answered(ctx, error, await _step(ctx, handle_user_exception, error))
     response: t.Any = make_plainly(app, plan, rv)
-    if response is None:
-        response = await _step(ctx, finalize_request, rv)
-    else:
-        hooks = plan.awaits_after
-        if hooks is None or ctx._after_request_functions or (hooks and not is_here):
-            response = await process_response(ctx, response)
-        else:
-            for func in hooks:  # PERF: as `process_response`.
-                rv = await func(response)
-                response = rv if rv is not None else _no_response(func)
-            if ctx._session_if_open is not None or b"cookie" in request._raw:
-                _save_session(ctx, response)
-    return response if type(response) is Response else as_ours(ctx, response)
+    hooks = plan.awaits_after
+    if response is None or ctx._after_request_functions or hooks is None or (hooks and not is_here):
+        is_made = response is not None
+        last = process_response(ctx, response) if is_made else _step(ctx, finalize_request, rv)
+        return as_ours(ctx, await last)
+    for func in hooks:  # PERF: as `process_response`.
+        rv = await func(response)
+        response = as_ours(ctx, rv) if rv is not None else _no_response(func)
+    if ctx._session_if_open is not None or b"cookie" in request._raw:
+        _save_session(ctx, response)
+    return response  # type: ignore[no-any-return]
 
 
 async def preprocess_request(ctx: AppContext) -> t.Any:

@@ -123,12 +123,9 @@ class WebSocketSession:
     """
 
     def __init__(
-        self,
-        client: AsyncClient,
-        transport: ASGITransport,
-        request: httpx.Request,
+        self, client: AsyncClient, transport: ASGITransport, request: httpx.Request,
         offer: list[str],
-    ) -> None:
+    ) -> None:  # fmt: skip
         scope = transport._scope(request)
         del scope["method"]
         scope.update(

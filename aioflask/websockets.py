@@ -104,6 +104,7 @@ class WebSocket(Request):
         self = cls.__new__(cls)  # PERF: a handshake has neither a body nor a method to look for.
         self.scope = self._scope = scope
         self._raw = dict(scope["headers"])
+        self._tells_once = len(self._raw) == len(scope["headers"])
         self.query_string = scope.get("query_string", b"")
         self._receive, self._body = receive, _NO_BODY
         return self

@@ -14,6 +14,7 @@ import weakref
 from functools import lru_cache
 from http import HTTPStatus
 from itertools import chain
+from operator import attrgetter
 
 from werkzeug.datastructures import EnvironHeaders, Headers, ImmutableMultiDict, MultiDict
 from werkzeug.exceptions import BadRequest, HTTPException
@@ -29,6 +30,7 @@ from . import json
 from .concurrency import hop, on_loop
 from .globals import _cv_app, current_app
 from .headers import known_field
+from .json.provider import JSONProvider
 from .lazy import lazy
 from .wakeups import Event
 
@@ -39,7 +41,6 @@ if t.TYPE_CHECKING:
 
     from .ctx import AppContext
     from .multipart import MultipartParser, Parts
-    from .streams import Watch
 
 Scope = t.MutableMapping[str, t.Any]
 Chunk = str | bytes
@@ -59,10 +60,15 @@ class State(types.SimpleNamespace):
         )
 
 
-_URLENCODED = "application/x-www-form-urlencoded"
 _SAYS_WHETHER_IT_HAS_A_BODY = frozenset({"1.0", "1.1"})
-_NO_BODY = bodies.Body(None, None, b"0")
+_NO_BODY = bodies.Body(None, b"0")
 _new: t.Any = object.__new__
+_WAY = "form_data_parser_class shallow __class__.mimetype __class__.make_form_data_parser"
+_used = attrgetter(*_WAY.split())
+_AS_IT_WAS = (
+    FormDataParser, False, _WerkzeugRequest.mimetype, _WerkzeugRequest.make_form_data_parser
+)  # fmt: skip
+"""What Werkzeug parses a form with, and a subclass may replace."""
 
 
 class Request(_WerkzeugRequest):
@@ -94,6 +100,8 @@ class Request(_WerkzeugRequest):
     _body: bodies.Body
     _raw: dict[bytes, bytes]
     """The header fields by their names in lower case, as ASGI has them; for looking into."""
+    _tells_once = True
+    """Whether those are all: no field came twice."""
     _receive: t.Any = None
     _arrived: MultipartParser | None = None
     """The form that was parsed while it arrived, if it was too large to be kept."""
@@ -102,8 +110,6 @@ class Request(_WerkzeugRequest):
     _input: t.Any = None
     """What ``wsgi.input`` of the environ was; whoever puts another there, reads through that."""
     _limits: dict[str, int | None] | None = None
-    _watch: Watch | None = None
-    """What notices that the client goes, if the route says ``on_disconnect``."""
 
     def __init__(
         self, environ: WSGIEnvironment, populate_request: bool = True, shallow: bool = False
@@ -132,7 +138,9 @@ class Request(_WerkzeugRequest):
             self._input, body.find = body, weakref.ref(self)
         self.scope = self._scope = scope
         # PERF: one pass in C answers every question about a header that the walk has.
-        raw = self._raw = dict(scope["headers"])
+        headers = scope["headers"]
+        raw = self._raw = dict(headers)
+        self._tells_once = len(raw) == len(headers)
         self._receive = receive
         self.query_string = scope.get("query_string", b"")
         # A test client may want to keep the context.
@@ -142,7 +150,8 @@ class Request(_WerkzeugRequest):
             or b"transfer-encoding" in raw
             or (scope.get("http_version", "1.1") not in _SAYS_WHETHER_IT_HAS_A_BODY)
         ):
-            self._body = bodies.Body(self, receive, raw.get(b"content-length"))
+            self._body = _new(bodies.Body)
+            self._body.begin(receive, raw.get(b"content-length"))
         else:
             self._body = _NO_BODY
         return self
@@ -207,14 +216,14 @@ class Request(_WerkzeugRequest):
 
     @lazy
     def args(self) -> MultiDict[str, str]:
-        """What the query string says; see `parse_pairs` for invalid input."""
-        pairs = bodies.parse_pairs(self.query_string.decode("utf-8", "replace"))
-        return bodies.multidict(self.parameter_storage_class, pairs)  # type: ignore[no-any-return]
+        """What the query string says; see `fields_of` for invalid input."""
+        text = self.query_string.decode("utf-8", "replace")
+        return bodies.fields_of(self.parameter_storage_class, text)  # type: ignore[no-any-return]
 
     @lazy
     def cookies(self) -> ImmutableMultiDict[str, str]:
         """The cookies by their names."""
-        if "environ" not in self.__dict__ and len(self._raw) == len(self._scope["headers"]):
+        if "environ" not in self.__dict__ and self._tells_once:
             text = self._raw.get(b"cookie", b"").decode("latin-1")
         else:
             text = ";".join(self.headers.getlist("Cookie"))
@@ -237,12 +246,10 @@ class Request(_WerkzeugRequest):
 
     # --- limits
 
-    max_content_length: bodies.Limit = bodies.Limit("Bytes that the body may have, then 413.")
-    max_form_memory_size: bodies.Limit = bodies.Limit(
-        "Bytes that a field of a multipart form may have."
-    )
-    max_form_parts: bodies.Limit = bodies.Limit("Parts that a multipart body may have.")  # type: ignore[assignment]
-    max_body_memory: bodies.Limit = bodies.Limit("Bytes of a body that may be held in memory.")
+    max_content_length: int | None = bodies.limits[0]
+    max_body_memory: int | None = bodies.limits[1]
+    max_form_memory_size: int | None = bodies.limits[2]
+    max_form_parts: int | None = bodies.limits[3]  # type: ignore[assignment]
 
     # --- routing
 
@@ -309,9 +316,13 @@ class Request(_WerkzeugRequest):
 
         :raises RuntimeError: on the event loop's thread before the body was loaded.
         """
+        own = self.__dict__
+        if "form" in own or "_cached_data" in own:  # Which was read from it.
+            return io.BytesIO()
         if self.is_streamed and on_loop():
-            return bodies.ArrivingBody(self._body)
+            return bodies.ArrivingBody(self)
         if self.shallow or self._reads_through_another():
+            self._body.open_for(self)
             return _WerkzeugRequest.stream.fget(self)  # type: ignore[attr-defined]
         return self._file
 
@@ -326,7 +337,7 @@ class Request(_WerkzeugRequest):
         body = self._body
         body.check_size(self)
         if body.loaded is not None:
-            return io.BytesIO(body.loaded)
+            return io.BytesIO(b"" if "_cached_data" in self.__dict__ else body.loaded)
         if self._arrived is not None:
             raise RuntimeError(
                 f"The raw body was asked for, but it was a form of {body.received:,} bytes"
@@ -336,7 +347,7 @@ class Request(_WerkzeugRequest):
             )
         if body.complete and not body.unread:
             return io.BytesIO()
-        return bodies.open_for_plain_code(body)
+        return bodies.open_for_plain_code(self)
 
     @property
     def want_form_data_parsed(self) -> bool:
@@ -352,16 +363,15 @@ class Request(_WerkzeugRequest):
         :raises BodyTooLarge: a 413, beyond one of the limits.
         :raises ClientDisconnected: a 400, if the client went before it had sent everything.
         """
-        body, own = self._body, self.__dict__
-        if body.complete or "_file" in own or "stream" in own:
+        body = self._body
+        if body.complete or body.find is not None:
             return
         kind = self._raw.get(b"content-type", b"")
-        is_multipart = kind[:10].lower() == b"multipart/" and self._is_ours(self._form_type())
-        if self.is_streamed or not is_multipart:
-            body.loaded = await body.read()
+        if kind[:10].lower() != b"multipart/" or self.is_streamed or not self._form_type():
+            body.loaded = await body.read(self)
         else:
             body.check_size(self)
-            pieces = await body.read_pieces(bodies.IN_MEMORY)
+            pieces = await body.read_pieces(self, bodies.IN_MEMORY)
             if max(body.length or 0, body.received) <= bodies.IN_MEMORY:
                 body.loaded = b"".join(pieces)
             else:
@@ -377,24 +387,13 @@ class Request(_WerkzeugRequest):
             self._input = self.environ["wsgi.input"]
 
     def _form_type(self) -> str:
-        """The body's type, from the fields as they came while nobody has asked for others."""
-        as_it_came = self.scope is not None and "headers" not in self.__dict__
-        if as_it_came and len(self._raw) == len(self._scope["headers"]) and (
-            type(self).mimetype is _WerkzeugRequest.mimetype
-        ):  # fmt: skip
-            kind = self._raw.get(b"content-type", b"").decode("latin-1")
-            return kind.partition(";")[0].strip().lower()
-        return self.mimetype
-
-    def _is_ours(self, kind: str) -> bool:
-        """Whether the body is a form that we parse, and nothing of Werkzeug's way was replaced."""
-        return (
-            (kind == _URLENCODED or kind == "multipart/form-data")
-            and self.form_data_parser_class is FormDataParser
-            and type(self).make_form_data_parser is _WerkzeugRequest.make_form_data_parser
-            and not self.shallow
-            and not self._reads_through_another()
-        )
+        """The type of a form that we parse; "" for others, and if Werkzeug's way was replaced."""
+        own = self.__dict__
+        if _used(self) != _AS_IT_WAS or ("environ" in own and self._reads_through_another()):
+            return ""
+        if "headers" in own or self.scope is None or not self._tells_once:
+            return bodies.form_type(self.mimetype.encode("latin-1", "replace"))
+        return bodies.form_type(self._raw.get(b"content-type", b""))
 
     @lazy
     def form(self) -> ImmutableMultiDict[str, str]:
@@ -406,46 +405,43 @@ class Request(_WerkzeugRequest):
     def files(self) -> ImmutableMultiDict[str, FileStorage]:
         """The files of a multipart form, by the names of their fields."""
         self._load_form_data()
-        return self.__dict__["files"]  # type: ignore[no-any-return]
+        none = bodies.multidict(self.parameter_storage_class, [])  # As an urlencoded form has.
+        return self.__dict__.get("files", none)  # type: ignore[no-any-return]
 
     def _load_form_data(self) -> None:
         own, body, data = self.__dict__, self._body, None
         if "form" in own:
             return
         kind = self._form_type()
-        ours = self._is_ours(kind)
-        if ours and "stream" not in own and "_file" not in own and "_cached_data" not in own:
+        if kind and _OPENED.isdisjoint(own):
             if not body.complete and not on_loop():
                 body.wait(self.load_body)
-            body.check_size(self)
             data = body.loaded
-        elif ours:
+            if data is None or self._limits is not None:
+                body.check_size(self)
+        elif kind:
             data = own.get("_cached_data")
-        if ours and (data is not None or self._arrived is not None):
-            self._take_form(kind, data or b"")
+        if kind == bodies.URLENCODED and data is not None:
+            bodies.check_pairs(self, data)
+            text = data.decode("utf-8", "replace")
+            own["form"] = bodies.fields_of(self.parameter_storage_class, text)
+        elif kind and (data is not None or self._arrived is not None):
+            from .multipart import parse_loaded
+
+            parser = self._arrived or parse_loaded(self, data or b"")
+            own["form"] = bodies.multidict(self.parameter_storage_class, parser.form)
+            own["files"] = bodies.multidict(self.parameter_storage_class, parser.files)
+            self._leaves_something = self._leaves_something or bool(parser.files)
+            return
         else:
             super()._load_form_data()
-        if self.files:
-            self._leaves_something = True
-        elif kind != "multipart/form-data" and (ctx := _cv_app.get(None)) and ctx.app.debug:
+            self._leaves_something = self._leaves_something or bool(self.files)
+        if (ctx := _cv_app.get(None)) and ctx.app.config["DEBUG"] and not self.files:
             # A missing file says that the form's enctype is wrong.
             from .debughelpers import attach_enctype_error_multidict
 
-            attach_enctype_error_multidict(self)
-
-    def _take_form(self, kind: str, data: bytes) -> None:
-        storage, own = self.parameter_storage_class, self.__dict__
-        if kind == _URLENCODED:
-            bodies.check_pairs(self, data)
-            form, files = bodies.parse_pairs(data.decode("utf-8", "replace")), []
-        else:
-            from .multipart import parse_loaded
-
-            parser = self._arrived or parse_loaded(self, data)
-            form, files = parser.form, parser.files
-        own["form"] = bodies.multidict(storage, form)
-        own["files"] = bodies.multidict(storage, files)
-        own["stream"] = io.BytesIO()
+            if self.mimetype != "multipart/form-data":
+                attach_enctype_error_multidict(self)
 
     def close(self) -> None:
         """Close the uploaded files."""
@@ -462,28 +458,30 @@ class Request(_WerkzeugRequest):
         :raises BadRequest: 400 for a malformed body.
         :raises UnsupportedMediaType: 415 for another content type.
         """
-        if self.json_module is not json:
-            return super().get_json(force=force, silent=silent, cache=cache)
-        cached: tuple[t.Any, t.Any] = self.__dict__.get("_json", _nothing)
-        if cache and cached[silent] is not Ellipsis:
+        own, data = self.__dict__, self._body.loaded
+        cached: tuple[t.Any, t.Any] = _nothing
+        if "_json" in own and cache and (cached := own["_json"])[silent] is not Ellipsis:
             return cached[silent]
         if not (force or self._raw.get(b"content-type") == b"application/json" or self.is_json):
             return None if silent else self.on_json_loading_failed(None)
-        own, data = self.__dict__, self._body.loaded
-        if cache and data is not None and _READS.isdisjoint(own) and not self.shallow:
-            # PERF: what is here already takes no file, from which Werkzeug would read it.
-            self._body.check_size(self)
-            own["stream"] = own["_file"] = io.BytesIO()
-            own["_cached_data"] = data
         try:
-            value = _load_json(self.get_data(cache=cache))
+            if cache and data is not None and _reads_with(self) == _OURS and _READS.isdisjoint(own):
+                # PERF: what is here already takes no file, from which Werkzeug would read it.
+                if self._limits is not None:
+                    self._body.check_size(self)
+                own["_cached_data"] = data
+            elif self.json_module is not json:
+                return super().get_json(force=force, silent=silent, cache=cache)
+            else:
+                data = self.get_data(cache=cache)
+            value = _load_json(data)
         except ValueError as error:
             value = None if silent else self.on_json_loading_failed(error)
             cached = (cached[0], value) if silent else (value, cached[1])
         else:
             cached = (value, value)
         if cache:
-            self.__dict__["_json"] = cached
+            own["_json"] = cached
         return value
 
     def on_json_loading_failed(self, e: ValueError | None) -> t.Any:
@@ -500,16 +498,19 @@ class Request(_WerkzeugRequest):
             raise BadRequest() from ebr
 
 
-_READS = frozenset({"_cached_data", "_file", "environ", "stream"})
+_OPENED = frozenset({"_cached_data", "_file", "stream"})
+_READS = _OPENED | {"environ", "form"}
 _nothing: tuple[t.Any, t.Any] = (Ellipsis, Ellipsis)
+_reads_with = attrgetter("json_module", "shallow", "__class__.get_data")
+_OURS = json, False, _WerkzeugRequest.get_data
 
 
 def _load_json(data: bytes) -> t.Any:
     ctx = _cv_app.get(None)
     if ctx is None:
         return json.loads(data)
-    provider = ctx.app.json
-    return getattr(provider, "load_body", provider.loads)(data)
+    provider: t.Any = ctx.app.json
+    return (provider.load_body if isinstance(provider, JSONProvider) else provider.loads)(data)
 
 
 # --- the response ---------------------------------------------------------------------------------
@@ -556,14 +557,12 @@ class Response(_WerkzeugResponse):
         )
 
     def __init__(
-        self,
-        response: Chunk | t.Iterable[Chunk] | t.AsyncIterable[Chunk] | None = None,
+        self, response: Chunk | t.Iterable[Chunk] | t.AsyncIterable[Chunk] | None = None,
         status: int | str | HTTPStatus | None = None,
         headers: t.Mapping[str, str | t.Iterable[str]] | t.Iterable[tuple[str, str]] | None = None,
-        mimetype: str | None = None,
-        content_type: str | None = None,
+        mimetype: str | None = None, content_type: str | None = None,
         direct_passthrough: bool = False,
-    ) -> None:
+    ) -> None:  # fmt: skip
         kind: t.Any = type(response)
         if (
             (kind is str or kind is bytes or hasattr(kind, "__anext__"))
@@ -668,9 +667,9 @@ class Response(_WerkzeugResponse):
                 return None
             pairs = self._encode_headers(len(body))
         else:
-            pairs = [known_field(kind)[1]]
-            if self.automatically_set_content_length:
-                pairs.append(known_field(len(body))[1])
+            pairs = [known_field(kind)[1], known_field(len(body))[1]]
+            if not self.automatically_set_content_length:
+                pairs.pop()
         if bodiless or ctx._request.method == "HEAD":
             body = b""
         start = {"type": "http.response.start", "status": code, "headers": pairs}

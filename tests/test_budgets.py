@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from aioflask import Blueprint, Flask, g, session, signals
+from aioflask import Blueprint, Flask, g, request, session, signals
 from aioflask.concurrency import nonblocking
 from aioflask.signals import request_started
 
@@ -27,6 +27,8 @@ SESSION = 56
 ASYNC_HOOKS = 24
 PLAIN_HOOK = 61
 PLAIN_VIEW = 39
+FORM = 31
+JSON_BODY = 25
 ELSEWHERE = ("/asyncio/", "/anyio/", "/selectors.py", "/threading.py", "/weakref.py")
 
 
@@ -81,14 +83,17 @@ def profiled(note: Callable[[FrameType, str, Any], Any]) -> Iterator[None]:
         threading.setprofile(None)
 
 
-async def costs_of(app: Flask, path: str = "/", *, send_cookie: bool = False) -> Costs:
-    """Warm a fresh app up, and count the next request of its kind."""
+async def costs_of(
+    app: Flask, path: str = "/", *, send_cookie: bool = False, kind: str = "", body: bytes = b""
+) -> Costs:
+    """Warm a fresh app up, and count the next request of its kind; a POST, if it has a body."""
     costs = Costs()
     loop = asyncio.get_running_loop()
     counting = False
 
     async def receive() -> dict[str, Any]:
-        raise AssertionError("the body of a request without one was asked for")
+        assert body, "the body of a request without one was asked for"
+        return {"type": "http.request", "body": body, "more_body": False}
 
     async def send(message: dict[str, Any]) -> None:
         costs.sent.append(message)
@@ -103,6 +108,10 @@ async def costs_of(app: Flask, path: str = "/", *, send_cookie: bool = False) ->
         return asyncio.Task(coro, loop=loop, **kwargs)
 
     scope = scope_of(path, [])
+    if body:
+        length = str(len(body)).encode()
+        fields = [(b"content-type", kind.encode()), (b"content-length", length)]
+        scope = scope_of(path, fields) | {"method": "POST"}
     with profiled(note):
         await app(scope, receive, send)
         # The first request of a host is matched by the map; the second compiles the router.
@@ -220,6 +229,35 @@ async def test_a_session_read_and_written_costs_its_budget() -> None:
     costs = await costs_of(app, "/session", send_cookie=True)
     assert costs.sent[1]["body"].strip() == b'{"count":2}' and cookies(costs.sent)
     assert len(costs.calls) <= SESSION, (len(costs.calls), costs.calls)
+
+
+@pytest.mark.anyio
+async def test_a_form_costs_its_budget() -> None:
+    app = Flask("budget")
+
+    @app.post("/")
+    async def view() -> dict[str, Any]:
+        return {"name": request.form["name"], "fields": len(request.form)}
+
+    form = b"name=Ada+Lovelace&city=London&mail=ada%40example.org"
+    costs = await costs_of(app, kind="application/x-www-form-urlencoded", body=form)
+    assert costs.sent[1]["body"] == b'{"fields":3,"name":"Ada Lovelace"}\n'
+    assert len(costs.calls) <= FORM, (len(costs.calls), costs.calls)
+    assert costs.tasks == 0 and costs.made("Headers") == []
+
+
+@pytest.mark.anyio
+async def test_a_body_of_json_costs_its_budget() -> None:
+    app = Flask("budget")
+
+    @app.post("/")
+    async def view() -> Any:
+        return request.get_json()
+
+    costs = await costs_of(app, kind="application/json", body=b'{"name": null}')
+    assert costs.sent[1]["body"] == b'{"name":null}\n'
+    assert len(costs.calls) <= JSON_BODY, (len(costs.calls), costs.calls)
+    assert costs.tasks == 0 and costs.made("Headers") == []
 
 
 @pytest.mark.anyio

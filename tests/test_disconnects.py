@@ -55,7 +55,7 @@ async def test_a_view_runs_to_its_end_by_default_and_costs_nothing(app: Flask) -
     async def index() -> str:
         await anyio.sleep(0.1)
         calls.append("finished")
-        assert request._watch is None
+        assert request._body.watch is None
         return "answer"
 
     async with app.async_client() as client:

@@ -18,7 +18,7 @@ from werkzeug.wrappers import Request as TheirRequest
 from werkzeug.wrappers import Response as TheirResponse
 
 from aioflask import Flask, Request, Response, g, request
-from aioflask.body import parse_pairs
+from aioflask.body import fields_of
 from aioflask.concurrency import nonblocking
 from aioflask.environ import build_environ, scope_from_environ
 
@@ -81,9 +81,12 @@ QUERIES = st.one_of(
 @given(QUERIES)
 @example("%ff=%e9&a=%")
 @example("a=1&a=2&&=&b&+=%2B")
-def test_pairs_are_what_the_standard_library_parses(text: str) -> None:
+def test_fields_are_what_the_standard_library_parses(text: str) -> None:
     theirs = parse_qsl(text, keep_blank_values=True, errors="werkzeug.url_quote")
-    assert parse_pairs(text) == theirs
+    made = fields_of(ImmutableMultiDict, text)
+    assert type(made) is ImmutableMultiDict and made == ImmutableMultiDict(theirs)
+    assert list(made.lists()) == list(MultiDict(theirs).lists())
+    assert fields_of(list, text) == theirs
 
 
 @MANY
