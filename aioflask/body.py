@@ -74,7 +74,7 @@ LIMITS = {
     "max_form_memory_size": "Bytes that a field of a multipart form may have.",
     "max_form_parts": "Parts that a multipart body may have.",
 }
-limits = tuple(itertools.starmap(_limit, LIMITS.items()))
+limits: tuple[t.Any, ...] = tuple(itertools.starmap(_limit, LIMITS.items()))
 _limits_of, _configured = attrgetter(*LIMITS), itemgetter(*map(str.upper, LIMITS))
 
 

@@ -146,6 +146,14 @@ def test_floats_of_every_magnitude_are_written_as_python_writes_them(numbers: li
     assert JSON.dump_bytes(numbers) == as_flask_writes(numbers)
 
 
+NOTHING_OR_NAN = st.none() | st.just(math.nan) | st.just("null") | st.floats()
+
+
+@given(st.dictionaries(KEYS, NOTHING_OR_NAN | st.lists(NOTHING_OR_NAN)) | st.lists(NOTHING_OR_NAN))
+def test_a_null_is_not_taken_for_a_nan(obj: t.Any) -> None:
+    assert outcome(JSON.dump_bytes, obj) == outcome(as_flask_writes, obj)
+
+
 PLAIN = [
     {"message": "Hello, World!"},
     [{"id": i, "name": f"n{i}", "ratio": i / 8, "none": None, "yes": True} for i in range(9)],

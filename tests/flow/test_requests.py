@@ -620,6 +620,23 @@ def test_a_view_lowers_the_limit_of_its_request(flow: Flow, reader: str) -> None
             assert flow.send(environ, [body]).status == status, (announced, limit)
 
 
+@pytest.mark.parametrize("name", ["max_content_length", "max_form_memory_size"])
+def test_a_class_has_limits_of_its_own_also_from_later_on(
+    flow: Flow, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Own(Request):
+        pass
+
+    flow.app.request_class = Own
+    flow.route("/", methods=["POST"])(READERS["form"])
+    assert flow.post("/", data={"a": "b" * 100}).status == 200
+    monkeypatch.setattr(Own, name, 50, raising=False)
+    assert flow.post("/", data={"a": "b" * 100}).status == 413
+    monkeypatch.undo()
+    monkeypatch.setattr(Request, name, 50)
+    assert flow.post("/", data={"a": "b" * 100}).status == 413
+
+
 def test_the_limit_is_lowered_after_a_large_form_was_parsed(flow: Flow) -> None:
     def view() -> Response:
         request.max_content_length = 1_000
