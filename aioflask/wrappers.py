@@ -661,16 +661,15 @@ class Response(_WerkzeugResponse):
         code, body = self._status_code, self._plain
         if body is None or (code != 200 and not 200 <= code < 600):
             return None
-        kind, bodiless = self._type, code != 200 and code in _BODILESS
-        if self._headers is not None or bodiless or not kind:
-            if self.autocorrect_location_header:
-                return None
-            pairs = self._encode_headers(len(body))
-        else:
-            pairs = [known_field(kind)[1], known_field(len(body))[1]]
+        if self._headers is None and self._type and (code == 200 or code not in _BODILESS):
+            pairs = [known_field(self._type)[1], known_field(len(body))[1]]
             if not self.automatically_set_content_length:
                 pairs.pop()
-        if bodiless or ctx._request.method == "HEAD":
+        elif self.autocorrect_location_header:
+            return None
+        else:
+            pairs = self._encode_headers(len(body))
+        if ctx._request.method == "HEAD" or (code != 200 and code in _BODILESS):
             body = b""
         start = {"type": "http.response.start", "status": code, "headers": pairs}
         return start, {"type": "http.response.body", "body": body}
