@@ -405,8 +405,19 @@ class Request(_WerkzeugRequest):
     def files(self) -> ImmutableMultiDict[str, FileStorage]:
         """The files of a multipart form, by the names of their fields."""
         self._load_form_data()
-        none = bodies.multidict(self.parameter_storage_class, [])  # As an urlencoded form has.
-        return self.__dict__.get("files", none)  # type: ignore[no-any-return]
+        own = self.__dict__
+        if "files" not in own:  # A form that is urlencoded has none.
+            own["files"] = bodies.multidict(self.parameter_storage_class, [])
+            self._explain_enctype()
+        return own["files"]  # type: ignore[no-any-return]
+
+    def _explain_enctype(self) -> None:
+        """In debug mode, have a file that is missed say that the form's enctype is wrong."""
+        if (ctx := _cv_app.get(None)) and ctx.app.debug and not self.files:
+            from .debughelpers import attach_enctype_error_multidict
+
+            if self.mimetype != "multipart/form-data":
+                attach_enctype_error_multidict(self)
 
     def _load_form_data(self) -> None:
         own, body, data = self.__dict__, self._body, None
@@ -432,16 +443,10 @@ class Request(_WerkzeugRequest):
             own["form"] = bodies.multidict(self.parameter_storage_class, parser.form)
             own["files"] = bodies.multidict(self.parameter_storage_class, parser.files)
             self._leaves_something = self._leaves_something or bool(parser.files)
-            return
         else:
             super()._load_form_data()
             self._leaves_something = self._leaves_something or bool(self.files)
-        if (ctx := _cv_app.get(None)) and ctx.app.config["DEBUG"] and not self.files:
-            # A missing file says that the form's enctype is wrong.
-            from .debughelpers import attach_enctype_error_multidict
-
-            if self.mimetype != "multipart/form-data":
-                attach_enctype_error_multidict(self)
+            self._explain_enctype()
 
     def close(self) -> None:
         """Close the uploaded files."""
