@@ -161,17 +161,14 @@ class ASGITransport(httpx.AsyncBaseTransport):
         scope: Scope = {
             "type": "http",
             "asgi": {"version": "3.0", "spec_version": "2.4"},
-            "http_version": "1.1",
-            "method": request.method,
-            "scheme": url.scheme,
-            "path": self.root_path + url.path,
+            "http_version": "1.1", "method": request.method, "scheme": url.scheme,
+            "path": self.root_path + url.path, "query_string": url.query,
             "raw_path": self.root_path.encode() + url.raw_path.partition(b"?")[0],
-            "query_string": url.query,
             "root_path": self.root_path,
             "headers": [(name.lower(), value) for name, value in request.headers.raw],
             "client": self.client,
             "server": (url.host, url.port or (443 if url.scheme == "https" else 80)),
-        }
+        }  # fmt: skip
         if self._lifespan is not None and self._lifespan.accepted:
             scope["state"] = self._lifespan.state.copy()
         return scope

@@ -606,16 +606,10 @@ def run_command(
     load = _loader(info, eager=not reload, workers=workers)
     show_server_banner(debug, info.app_import_path)
     serving.serve(
-        load,
-        host,
-        port,
-        use_reloader=reload,
+        load, host, port, use_reloader=reload, workers=workers, ssl_context=cert,
         use_debugger=debug if debugger is None else debugger,
-        workers=workers,
-        ssl_context=cert,
-        extra_files=extra_files,
-        exclude_patterns=exclude_patterns,
-    )
+        extra_files=extra_files, exclude_patterns=exclude_patterns,
+    )  # fmt: skip
 
 
 run_command.params[:0] = [_as_flask_option, _debug_option]

@@ -104,11 +104,7 @@ class Debugger:
         body, status, headers = await anyio.to_thread.run_sync(
             run_wsgi_app, self.pages, environ, True
         )
-        await send(
-            {
-                "type": "http.response.start",
-                "status": int(status[:3]),
-                "headers": [(k.lower().encode(), v.encode("latin-1")) for k, v in headers],
-            }
-        )
+        pairs = [(k.lower().encode(), v.encode("latin-1")) for k, v in headers]
+        start = {"type": "http.response.start", "status": int(status[:3]), "headers": pairs}
+        await send(start)
         await send({"type": "http.response.body", "body": b"".join(body)})

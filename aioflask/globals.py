@@ -101,11 +101,14 @@ class _Proxy(LocalProxy[t.Any]):
         cls.__doc__ = vars(LocalProxy)["__doc__"]  # Looks up the bound object's own.
 
 
+_LOCAL = frozenset(dir(_Proxy))
+
+
 class _AppProxy(_Proxy):
     __slots__ = ()
 
     def __getattribute__(self, name: str) -> t.Any:
-        if name[0] == "_":
+        if name in _LOCAL:
             return object.__getattribute__(self, name)
         return getattr((_cv_app.get(None) or _active()).app, name)
 
@@ -114,7 +117,7 @@ class _GlobalsProxy(_Proxy):
     __slots__ = ()
 
     def __getattribute__(self, name: str) -> t.Any:
-        if name[0] == "_":
+        if name in _LOCAL:
             return object.__getattribute__(self, name)
         ctx = _cv_app.get(None) or _active()
         return getattr(ctx._g or ctx.g, name)
@@ -128,12 +131,12 @@ class _RequestProxy(_Proxy):
     __slots__ = ()
 
     def __getattribute__(self, name: str) -> t.Any:
-        if name[0] == "_":
+        if name in _LOCAL:
             return object.__getattribute__(self, name)
         ctx = _cv_app.get(None)
-        if ctx is None or ctx._request is None:
-            ctx = _active_request()
-        return getattr(ctx._request, name)
+        if ctx is None or (request := ctx._request) is None:
+            request = _active_request()._request
+        return getattr(request, name)
 
 
 class _WebSocketProxy(_Proxy):
@@ -162,7 +165,7 @@ class _SessionProxy(_Proxy):
     __slots__ = ()
 
     def __getattribute__(self, name: str) -> t.Any:
-        if name[0] == "_":
+        if name in _LOCAL:
             return object.__getattribute__(self, name)
         return getattr(_open(_cv_app.get(None)), name)
 
