@@ -55,14 +55,10 @@ ORIGINALS: dict[str, t.Any] = {}
 """Those methods as `app` defines them."""
 
 OF_A_REQUEST = (
-    signals.request_tearing_down,
-    signals.appcontext_tearing_down,
-    signals.appcontext_popped,
-    signals.request_started,
-    signals.request_finished,
-    signals.got_request_exception,
+    signals.request_tearing_down, signals.appcontext_tearing_down, signals.appcontext_popped,
+    signals.request_started, signals.request_finished, signals.got_request_exception,
     signals.appcontext_pushed,
-)
+)  # fmt: skip
 
 Func = t.Callable[..., t.Any]
 

@@ -419,12 +419,9 @@ class WebSocketPlan(Plan):
         "make_response handle_user_exception handle_http_exception do_teardown_appcontext".split()
     )
     signals: t.ClassVar[tuple[NamedSignal, ...]] = (
-        *OF_A_REQUEST,
-        websocket_started,
-        websocket_finished,
-        websocket_tearing_down,
+        *OF_A_REQUEST, websocket_started, websocket_finished, websocket_tearing_down,
         got_websocket_exception,
-    )
+    )  # fmt: skip
     finished: t.ClassVar[NamedSignal] = websocket_finished
     failed: t.ClassVar[NamedSignal] = got_websocket_exception
     tearing_down: t.ClassVar[NamedSignal] = websocket_tearing_down

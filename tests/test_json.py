@@ -221,6 +221,16 @@ def test_settings_of_the_provider_are_followed() -> None:
     assert json_.dump_bytes([{1}]) == b'["?"]\n'
 
 
+def test_settings_of_the_class_are_followed_also_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    json_ = DefaultJSONProvider(APP)
+    assert json_.dump_bytes({"b": 1, "a": 2}) == b'{"a":2,"b":1}\n'
+    monkeypatch.setattr(DefaultJSONProvider, "sort_keys", False)
+    assert json_.dump_bytes({"b": 1, "a": 2}) == b'{"b":1,"a":2}\n'
+    monkeypatch.setattr(DefaultJSONProvider, "dumps", lambda self, obj, **kwargs: "[]")
+    monkeypatch.setattr(DefaultJSONProvider, "loads", lambda self, data, **kwargs: "own")
+    assert json_.dump_bytes(1) == b"[]\n" and json_.load_body(b"1") == "own"
+
+
 def test_responses_are_compact_unless_in_debug_mode() -> None:
     app = Flask(__name__)
     assert app.json.dump_bytes({"b": [1], "a": []}) == b'{"a":[],"b":[1]}\n'

@@ -155,15 +155,15 @@ class DefaultJSONProvider(JSONProvider):
 
     def dump_bytes(self, obj: t.Any) -> bytes:
         r"""Write ``obj`` as a response's body: compact outside debug mode, ending in ``\n``."""
-        compact, *used = _used(self)
+        try:
+            used = _used(self)
+        except AttributeError:  # A `dumps` of the instance's own, that is no method.
+            used = None
+        compact = self.compact
         # PERF: what `app.debug` reads, without the call.
         if compact is False or (compact is None and self._app.config["DEBUG"]):
             return f"{self.dumps(obj, indent=2)}\n".encode()
-        if (
-            used == _AS_IT_WAS
-            and "dumps" not in self.__dict__
-            and (body := _dump_fast(obj)) is not None
-        ):
+        if used == _AS_IT_WAS and (body := _dump_fast(obj)) is not None:
             return body
         return f"{self.dumps(obj, separators=(',', ':'))}\n".encode()
 
@@ -192,8 +192,8 @@ class DefaultJSONProvider(JSONProvider):
 
 
 _LOADS = DefaultJSONProvider.loads
-_used = attrgetter("compact", "default", "ensure_ascii", "sort_keys", "__class__.dumps")
-_AS_IT_WAS = [_default, True, True, DefaultJSONProvider.dumps]
+_used = attrgetter("default", "ensure_ascii", "sort_keys", "dumps.__func__")
+_AS_IT_WAS = _default, True, True, DefaultJSONProvider.dumps
 
 # --- orjson, where it equals the standard library ---------------------------------------------
 
