@@ -11,6 +11,7 @@ from __future__ import annotations
 import io
 import itertools
 import string
+import sys
 import typing as t
 import weakref
 from functools import lru_cache
@@ -118,8 +119,10 @@ class Body:
         self.complete: bool = False
         self.for_view = False
         if length is not None and length.isdigit():
-            # Python refuses to read thousands of digits; with twenty a number is over every limit.
-            self.length = int(length if len(length) < 20 else length.lstrip(b"0")[:20] or b"0")
+            try:
+                self.length = int(length)
+            except ValueError:  # Python refuses to read thousands of digits.
+                self.length = sys.maxsize
             self.complete = not self.length
 
     def open_for(self, request: t.Any) -> t.Self:

@@ -479,7 +479,10 @@ class Request(_WerkzeugRequest):
                 return super().get_json(force=force, silent=silent, cache=cache)
             else:
                 data = self.get_data(cache=cache)
-            value = _load_json(data)
+            ctx = _cv_app.get(None)
+            provider: t.Any = json if ctx is None else ctx.app.json
+            ours = isinstance(provider, JSONProvider)
+            value = provider.load_body(data) if ours else provider.loads(data)
         except ValueError as error:
             value = None if silent else self.on_json_loading_failed(error)
             cached = (cached[0], value) if silent else (value, cached[1])
@@ -508,14 +511,6 @@ _READS = _OPENED | {"environ", "form"}
 _nothing: tuple[t.Any, t.Any] = (Ellipsis, Ellipsis)
 _reads_with = attrgetter("json_module", "shallow", "__class__.get_data")
 _OURS = json, False, _WerkzeugRequest.get_data
-
-
-def _load_json(data: bytes) -> t.Any:
-    ctx = _cv_app.get(None)
-    if ctx is None:
-        return json.loads(data)
-    provider: t.Any = ctx.app.json
-    return (provider.load_body if isinstance(provider, JSONProvider) else provider.loads)(data)
 
 
 # --- the response ---------------------------------------------------------------------------------
