@@ -90,7 +90,7 @@ def _active_websocket() -> t.Any:
 
 # PERF: LocalProxy looks every attribute up in itself first, in vain, which raises an exception, and
 # then through a chain of descriptors. The most used operations are spelled out below, for less
-# than half the price; all others, and names that begin with an underscore, stay LocalProxy's.
+# than half the price; all others, and the names that are its own, stay LocalProxy's.
 
 
 class _Proxy(LocalProxy[t.Any]):
