@@ -180,6 +180,7 @@ class Flask(Scaffold):
             and "create_url_adapter" not in self.__dict__
             and type(self).create_url_adapter is Flask.create_url_adapter
         )
+        self._make_request: t.Any = self.request_class.from_scope  # PERF: 2% of a small request.
         calls.look(self)
 
     def _check_setup_finished(self, f_name: str) -> None:
@@ -558,7 +559,7 @@ class Flask(Scaffold):
         if scope["type"] != "http" or (self._wraps_wsgi and "aioflask.environ" not in scope):
             await connections.connect(self, scope, receive, send)
             return
-        request = self.request_class.from_scope(scope, receive)
+        request = self._make_request(scope, receive)
         ctx = _context_of(self, request)
         if "aioflask.inherits" in scope and (outer := _cv_app.get(None)) and outer.app is self:
             ctx._outer = outer

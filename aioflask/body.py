@@ -9,7 +9,6 @@ through :class:`ArrivingBody`.
 from __future__ import annotations
 
 import io
-import itertools
 import string
 import sys
 import typing as t
@@ -76,7 +75,7 @@ LIMITS = {
     "max_form_memory_size": "Bytes that a field of a multipart form may have.",
     "max_form_parts": "Parts that a multipart body may have.",
 }
-limits: tuple[t.Any, ...] = tuple(itertools.starmap(_limit, LIMITS.items()))
+limits: tuple[t.Any, ...] = tuple(_limit(*each) for each in LIMITS.items())
 _limits_of, _configured = attrgetter(*LIMITS), itemgetter(*map(str.upper, LIMITS))
 
 
