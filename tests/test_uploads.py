@@ -93,6 +93,22 @@ async def test_a_plain_view_reads_it_as_a_file(app: Flask) -> None:
     assert answer == {"first": "abc", "rest": "defghij"}
 
 
+@pytest.mark.parametrize(("limit", "status"), [(800, 200), (799, 413)])
+async def test_what_was_read_before_is_not_in_memory(app: Flask, limit: int, status: int) -> None:
+    app.config["MAX_BODY_MEMORY"] = limit
+
+    @app.post("/", stream_body=True)
+    async def rest() -> str:
+        read = 0
+        while read < 700:
+            read += len(await request.stream.read(700 - read))
+        return str(len(await request.stream.read()))
+
+    async with app.async_client() as client:
+        answer = await client.post("/", content=b"x" * 1_500)
+    assert answer.status_code == status and (status == 413 or answer.text == "800")
+
+
 async def test_a_hook_may_still_load_the_body(app: Flask) -> None:
     @app.before_request
     async def load() -> None:

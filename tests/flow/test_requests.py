@@ -637,6 +637,17 @@ def test_a_class_has_limits_of_its_own_also_from_later_on(
     assert flow.post("/", data={"a": "b" * 100}).status == 413
 
 
+def test_of_two_limits_the_smaller_one_is_named(flow: Flow) -> None:
+    flow.route("/", methods=["POST"])(READERS["data"])
+    for content, memory in ((100, 10), (10, 100)):
+        flow.app.config.update(MAX_CONTENT_LENGTH=content, MAX_BODY_MEMORY=memory)
+        answer = flow.post("/", data=b"x" * 200)
+        assert answer.status == 413
+        if flow.colour == "async" and flow.loop is not None:  # It is read ahead as a whole.
+            name = "MAX_BODY_MEMORY" if memory < content else "MAX_CONTENT_LENGTH"
+            assert name in answer.text, answer.text
+
+
 def test_the_limit_is_lowered_after_a_large_form_was_parsed(flow: Flow) -> None:
     def view() -> Response:
         request.max_content_length = 1_000
