@@ -31,6 +31,7 @@ PIECE = 65536
 """Bytes that are read at once from a WSGI server's input, and by plain code."""
 
 URLENCODED = "application/x-www-form-urlencoded"
+MULTIPART = "multipart/form-data"
 _OF_ALL = "MAX_CONTENT_LENGTH"
 _AS_IT_IS = "werkzeug.url_quote"
 _new: t.Any = dict.__new__
@@ -76,31 +77,37 @@ LIMITS = {
     "max_form_parts": "Parts that a multipart body may have.",
 }
 limits: tuple[t.Any, ...] = tuple(_limit(*each) for each in LIMITS.items())
-_limits_of, _configured = attrgetter(*LIMITS), itemgetter(*map(str.upper, LIMITS))
 
 
-def limits_of(request: t.Any) -> tuple[int | None, ...]:
-    """The limits of a request's body, in their order. PERF: mostly the configuration's."""
-    ctx = _cv_app.get(None)
-    if ctx is None or request._limits is not None or _limits_of(type(request)) != limits:
-        return _limits_of(request)
-    return _configured(ctx.app.config)  # type: ignore[no-any-return]
+def _reader_of(which: slice) -> t.Callable[[t.Any], t.Any]:
+    names = [*LIMITS][which]
+    own, ours, configured = attrgetter(*names), limits[which], itemgetter(*map(str.upper, names))
+
+    def read(request: t.Any) -> t.Any:
+        ctx = _cv_app.get(None)
+        if ctx is None or request._limits is not None or own(type(request)) != ours:
+            return own(request)
+        return configured(ctx.app.config)  # PERF: mostly it is the configuration that has them.
+
+    return read
+
+
+limits_of = _reader_of(slice(2))
+"""Both limits of what a request's body has in memory."""
+form_limits_of = _reader_of(slice(2, 4))
+"""Both limits of a request's form."""
 
 
 class Body:
     """The body of one request, read piece by piece from ASGI's ``receive``."""
 
-    __slots__ = tuple(
-        "_receive complete find for_view length limits loaded received unread watch".split()
-    )
+    __slots__ = tuple("_receive complete find for_view length loaded received unread watch".split())
     length: int | None
     """Bytes, as Content-Length says, or None."""
     loaded: bytes | None
     """The whole body, once it was read ahead."""
     for_view: bool
     """Whether a plain view has begun, around which there may be an ``async def`` one."""
-    limits: t.Any
-    """Those that held when it was read."""
     find: t.Any
     """A weak reference to the request, once somebody has this as a file or an iterator."""
     watch: t.Any
@@ -114,7 +121,7 @@ class Body:
         self._receive = receive
         self.unread: bytes = b""
         self.received: int = 0
-        self.find = self.length = self.limits = self.loaded = self.watch = None
+        self.find = self.length = self.loaded = self.watch = None
         self.complete: bool = False
         self.for_view = False
         if length is not None and length.isdigit():
@@ -146,11 +153,6 @@ class Body:
         if size and (limit := request.max_content_length) is not None and size > limit:
             raise BodyTooLarge(_OF_ALL, limit)
 
-    def check_announced(self, limit: int | None, setting: str) -> None:
-        """Refuse by Content-Length, before the client has sent anything."""
-        if limit is not None and self.length is not None and self.length > limit:
-            raise BodyTooLarge(setting, limit)
-
     async def read_piece(self, request: t.Any = None) -> bytes:
         """The next bytes, as the server gives them; ``b""`` at the end.
 
@@ -162,8 +164,8 @@ class Body:
             return piece
         request = self.request if request is None else request
         limit = None if self.complete else request.max_content_length
-        if not self.received:
-            self.check_announced(limit, _OF_ALL)
+        if limit is not None and not self.received and (self.length or 0) > limit:
+            raise BodyTooLarge(_OF_ALL, limit)  # By Content-Length, before anything was sent.
         while not self.complete:
             if piece := self._take(await self._receive(), limit):
                 return piece
@@ -190,15 +192,14 @@ class Body:
         return piece
 
     async def read(self, request: t.Any = None) -> bytes:
-        """All that is left of the body.
+        """All that is left of the body; kept as `loaded` if it is read ahead, for a request.
 
         :raises BodyTooLarge: beyond ``MAX_BODY_MEMORY``, or ``request.max_content_length``.
         """
         data, self.unread = self.unread, b""
         if self.complete:
             return data
-        request = self.request if request is None else request
-        limit, of_memory, _, _ = self.limits = limits_of(request)
+        limit, of_memory = limits_of(self.request if request is None else request)
         setting = _OF_ALL
         if of_memory is not None:
             of_memory += self.received - len(data)  # What was read before is not in memory.
@@ -209,7 +210,10 @@ class Body:
         pieces = [data] if data else []
         while not self.complete:
             pieces.append(self._take(await self._receive(), limit, setting))
-        return b"".join(pieces)  # type: ignore[unreachable]
+        data = b"".join(pieces)  # type: ignore[unreachable]
+        if request is not None:
+            self.loaded = data
+        return data
 
     async def read_pieces(self, request: t.Any, at_most: int) -> list[bytes]:
         """What comes, or its beginning if that is, or is said to be, more than so many bytes."""
@@ -331,13 +335,12 @@ class ArrivingBody:
 def form_type(content_type: bytes) -> str:
     """The type of a form that we parse, in lower case; "" for what is none."""
     kind = content_type.decode("latin-1").partition(";")[0].strip().lower()
-    return kind if kind in (URLENCODED, "multipart/form-data") else ""
+    return kind if kind in (URLENCODED, MULTIPART) else ""
 
 
 def check_pairs(request: t.Any, data: bytes) -> None:
     """Refuse an urlencoded form that is over a limit, before it is decoded."""
-    then = request._body.limits if request._limits is None else None
-    _, _, of_memory, limit = then or limits_of(request)
+    of_memory, limit = form_limits_of(request)
     if of_memory is not None and len(data) > of_memory:
         raise BodyTooLarge("MAX_FORM_MEMORY_SIZE", of_memory)
     if limit is not None and data.count(b"&") >= limit and sum(map(bool, data.split(b"&"))) > limit:

@@ -78,17 +78,20 @@ class PartsDecoder:
         PERF: nearly all are. Werkzeug's decoder takes more, such as other line breaks, and 350 us
         for the patterns that it compiles for a boundary, of which each body has its own.
         """
-        mark, at = self._mark, len(self._mark)
+        mark, at, end = self._mark, len(self._mark), len(data)
+        ends: list[int] = []
         parts: list[tuple[sansio.Field | sansio.File, bytes]] = []
-        if not data.startswith(mark):
+        # PERF: from behind, since CPython 3.11 takes a fourth of the time for that.
+        while (end := data.rfind(mark, at, end)) >= 0 and len(ends) != self._max_parts:
+            ends.append(end)
+        if end >= 0 or not data.startswith(mark):
             return None
-        while data.startswith(b"\r\n", at):
+        for end in reversed(ends):
             head = data.find(b"\r\n\r\n", at, at + HEAD_SIZE)
-            end = data.find(mark, head + 2)
-            if head < 0 or end < head + 6 or data[end - 2 : end] != b"\r\n":
+            if not (data.startswith(b"\r\n", at) and 0 <= head <= end - 6):
                 return None
             part = _part(data[at + 2 : head])
-            if part is None or len(parts) == self._max_parts:
+            if part is None or data[end - 2 : end] != b"\r\n":
                 return None
             parts.append((part, data[head + 4 : end - 2]))
             at = end + len(mark)
@@ -112,7 +115,8 @@ class PartsDecoder:
                 if decoder.buffer:
                     yield sansio.Data(bytes(decoder.buffer), more_data=True)
                     decoder.buffer.clear()
-                mark = data.find(self._mark, start)
+                is_marked = data.rfind(self._mark, start) >= 0  # PERF: see `_as_written`.
+                mark = data.find(self._mark, start) if is_marked else -1
                 end = (mark if mark >= 0 else len(data) - self._whole) - 2
                 if end > start:
                     yield sansio.Data(view[start:end], more_data=True)  # type: ignore[arg-type]

@@ -208,12 +208,9 @@ class Plan:
 
     def _mixes(self, app: Flask) -> bool:
         groups = (
-            *self.preprocessors,
-            *self.before,
-            *self.after,
-            *self.teardown_request,
+            *self.preprocessors, *self.before, *self.after, *self.teardown_request,
             *self.teardown_appcontext,
-        )
+        )  # fmt: skip
         interface = app.session_interface
         functions: list[Func] = [getattr(app, name) for name in self.replaced]
         if not self.lazy_session:

@@ -51,13 +51,9 @@ HeadersValue = Headers | Mapping[str, HeaderValue] | t.Sequence[tuple[str, Heade
 
 #: What a view may return: a body alone, with headers, with a status, with both, or an application.
 ResponseReturnValue = (
-    ResponseValue
-    | tuple[ResponseValue, HeadersValue]
-    | tuple[ResponseValue, int]
-    | tuple[ResponseValue, int, HeadersValue]
-    | WSGIApplication
-    | ASGIApplication
-)
+    ResponseValue | tuple[ResponseValue, HeadersValue] | tuple[ResponseValue, int]
+    | tuple[ResponseValue, int, HeadersValue] | WSGIApplication | ASGIApplication
+)  # fmt: skip
 
 #: Any response class, so that a hook may be annotated with the one it uses.
 ResponseClass = t.TypeVar("ResponseClass", bound=Response)

@@ -354,8 +354,8 @@ class Request(_WerkzeugRequest):
         """Whether the request says what its body is."""
         return bool(self.content_type)
 
-    async def load_body(self) -> None:
-        """Read the body, so that the plain calls that use it find it.
+    def load_body(self) -> t.Coroutine[t.Any, t.Any, object]:
+        """Read the body, so that the plain calls that use it find it; to be awaited.
 
         Needed only in hooks and error handlers on the event loop, before the view: a view has its
         body. May be called again. A large multipart form is parsed while it arrives.
@@ -364,11 +364,17 @@ class Request(_WerkzeugRequest):
         :raises ClientDisconnected: a 400, if the client went before it had sent everything.
         """
         body = self._body
+        is_form = bodies.form_type(self._raw.get(b"content-type", b"")) == bodies.MULTIPART
+        if is_form or body.complete or body.find is not None or self.scope is None:
+            return self._load_body()
+        return body.read(self)  # PERF: a coroutine less for all that is no multipart form.
+
+    async def _load_body(self) -> None:
+        body = self._body
         if body.complete or body.find is not None:
             return
-        kind = self._raw.get(b"content-type", b"")
-        if kind[:10].lower() != b"multipart/" or self.is_streamed or not self._form_type():
-            body.loaded = await body.read(self)
+        if self.is_streamed or self._form_type() != bodies.MULTIPART:
+            await body.read(self)
         else:
             body.check_size(self)
             pieces = await body.read_pieces(self, bodies.IN_MEMORY)
@@ -463,17 +469,17 @@ class Request(_WerkzeugRequest):
         :raises BadRequest: 400 for a malformed body.
         :raises UnsupportedMediaType: 415 for another content type.
         """
-        own, data = self.__dict__, self._body.loaded
+        # PERF: an object that was asked for its `__dict__` is slower ever after (CPython 3.11).
+        kind, reads, data = self._raw.get(b"content-type"), _reads_with(self), self._body.loaded
+        own = self.__dict__
         cached: tuple[t.Any, t.Any] = _nothing
         if "_json" in own and cache and (cached := own["_json"])[silent] is not Ellipsis:
             return cached[silent]
-        if not (force or self._raw.get(b"content-type") == b"application/json" or self.is_json):
+        if not (force or kind == b"application/json" or self.is_json):
             return None if silent else self.on_json_loading_failed(None)
         try:
-            if cache and data is not None and _reads_with(self) == _OURS and _READS.isdisjoint(own):
+            if cache and data is not None and reads == _OURS and _READS.isdisjoint(own):
                 # PERF: what is here already takes no file, from which Werkzeug would read it.
-                if self._limits is not None:
-                    self._body.check_size(self)
                 own["_cached_data"] = data
             elif self.json_module is not json:
                 return super().get_json(force=force, silent=silent, cache=cache)
@@ -509,8 +515,8 @@ class Request(_WerkzeugRequest):
 _OPENED = frozenset({"_cached_data", "_file", "stream"})
 _READS = _OPENED | {"environ", "form"}
 _nothing: tuple[t.Any, t.Any] = (Ellipsis, Ellipsis)
-_reads_with = attrgetter("json_module", "shallow", "__class__.get_data")
-_OURS = json, False, _WerkzeugRequest.get_data
+_reads_with = attrgetter("json_module", "shallow", "__class__.get_data", "_limits")
+_OURS = json, False, _WerkzeugRequest.get_data, None
 
 
 # --- the response ---------------------------------------------------------------------------------

@@ -28,7 +28,7 @@ ASYNC_HOOKS = 24
 PLAIN_HOOK = 61
 PLAIN_VIEW = 39
 FORM = 31
-JSON_BODY = 25
+JSON_BODY = 24
 ELSEWHERE = ("/asyncio/", "/anyio/", "/selectors.py", "/threading.py", "/weakref.py")
 
 
