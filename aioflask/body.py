@@ -84,6 +84,7 @@ def _reader_of(which: slice) -> t.Callable[[t.Any], t.Any]:
     own, ours, configured = attrgetter(*names), limits[which], itemgetter(*map(str.upper, names))
 
     def read(request: t.Any) -> t.Any:
+        """Both limits, as they hold for a request."""
         ctx = _cv_app.get(None)
         if ctx is None or request._limits is not None or own(type(request)) != ours:
             return own(request)
