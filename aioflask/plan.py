@@ -120,10 +120,8 @@ class Plan:
     method: t.ClassVar[str] = ""
     """What the router knows its rules by, if not by the request's method."""
     registry_names: t.ClassVar[tuple[str, str, str]] = (
-        "before_request_funcs",
-        "after_request_funcs",
-        "teardown_request_funcs",
-    )
+        "before_request_funcs", "after_request_funcs", "teardown_request_funcs",
+    )  # fmt: skip
     replaceable: t.ClassVar[frozenset[str]] = REPLACEABLE
     finished: t.ClassVar[NamedSignal] = signals.request_finished
     failed: t.ClassVar[NamedSignal] = signals.got_request_exception

@@ -684,6 +684,8 @@ class Response(_WerkzeugResponse):
         """The header fields for the server; ``length`` is the body's if it is known."""
         code = self._status_code
         made: t.Any = self._headers
+        if made is None and length is None and self._type and code not in _BODILESS:
+            return [known_field(self._type)[1]]  # PERF: a stream's, as `_messages`.
         those = (self.headers if made is None else made)._list
         if code in _BODILESS:
             those, length = self.get_wsgi_headers({}), None
