@@ -124,10 +124,8 @@ async def wait_for_all(app: Flask) -> None:
         app.logger.warning(
             "The background task %r was still running %s s after the end had begun, the time of"
             " BACKGROUND_TASK_SHUTDOWN_TIMEOUT, and is cancelled%s.",
-            task,
-            grace,
-            " (a plain function cannot be: it runs on)" if task.is_plain else "",
-        )
+            task, grace, " (a plain function cannot be: it runs on)" if task.is_plain else "",
+        )  # fmt: skip
         if task.block is not None and not task.is_plain:
             task.block.interrupt()
     await until(lambda: all(task.is_plain for task in left()), 1)

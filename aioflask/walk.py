@@ -740,10 +740,8 @@ async def _refuse(ctx: AppContext, error: PoolFull) -> Response:
     ctx.app.logger.warning(
         "All %d worker threads are busy and %d requests wait for one: %r was answered with 503."
         " Raise WORKER_THREADS or WORKER_QUEUE, or make slow views 'async def'.",
-        ctx.app.config["WORKER_THREADS"],
-        ctx.app.config["WORKER_QUEUE"],
-        ctx.request.path,
-    )
+        ctx.app.config["WORKER_THREADS"], ctx.app.config["WORKER_QUEUE"], ctx.request.path,
+    )  # fmt: skip
     try:
         return as_ours(ctx, make_response(ctx, await handle_http_exception(ctx, error)))
     except PoolFull:
