@@ -42,17 +42,21 @@ written past the file's buffer, into room that the file system is asked for."""
 class PartsDecoder:
     """Multipart/form-data (RFC 7578) as Werkzeug's events, from pieces cut anywhere.
 
-    :raises BadRequest: for a body that is not multipart, or a part with too large a head.
+    :raises BadRequest: for a body that is not multipart, a boundary of more than 70 characters (RFC
+        2046, 5.1.1), or a part with too large a head.
     :raises BodyTooLarge: beyond ``MAX_FORM_PARTS``.
     """
 
     def __init__(self, request: Request) -> None:
         boundary = request.mimetype_params.get("boundary", "").encode("latin-1", "replace")
-        if not boundary or request.mimetype != "multipart/form-data":
-            raise BadRequest("The body is not multipart/form-data, or has no boundary to part it.")
+        if not 0 < len(boundary) <= 70 or request.mimetype != "multipart/form-data":
+            raise BadRequest("The body is no multipart with a boundary of 1 to 70 characters.")
         self._boundary = boundary
         self._parts, self._max_parts = 0, request.max_form_parts
         self._mark = b"--" + boundary
+        # PERF: CPython 3.11's `rfind` takes a fourth of the time of `find`, but, unlike that, the
+        # product of both lengths where a boundary and the data repeat the same few characters.
+        self._repeats = len({*self._mark[-8:]}) < 4
         self._whole = len(self._mark) + 4  # Two dashes, or none, and the line's end.
         self._step = max(4096, 2 * _NEAR * self._whole)  # More than is ever held back.
         self._held = b""
@@ -63,7 +67,7 @@ class PartsDecoder:
 
     def decode(self, data: bytes) -> t.Iterator[sansio.Event]:
         """All of a body that is here."""
-        parts = self._as_written(data)
+        parts = None if self._repeats else self._as_written(data)
         if parts is None:
             yield from self.feed(data)
             yield from self.finish()
@@ -81,7 +85,6 @@ class PartsDecoder:
         mark, at, end = self._mark, len(self._mark), len(data)
         ends: list[int] = []
         parts: list[tuple[sansio.Field | sansio.File, bytes]] = []
-        # PERF: from behind, since CPython 3.11 takes a fourth of the time for that.
         while (end := data.rfind(mark, at, end)) >= 0 and len(ends) != self._max_parts:
             ends.append(end)
         if end >= 0 or not data.startswith(mark):
@@ -115,7 +118,7 @@ class PartsDecoder:
                 if decoder.buffer:
                     yield sansio.Data(bytes(decoder.buffer), more_data=True)
                     decoder.buffer.clear()
-                is_marked = data.rfind(self._mark, start) >= 0  # PERF: see `_as_written`.
+                is_marked = self._repeats or data.rfind(self._mark, start) >= 0
                 mark = data.find(self._mark, start) if is_marked else -1
                 end = (mark if mark >= 0 else len(data) - self._whole) - 2
                 if end > start:

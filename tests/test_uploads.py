@@ -469,9 +469,10 @@ def events_of(events: Iterable[Any]) -> Any:
     return parts
 
 
-def decoder(max_parts: int | None = None) -> PartsDecoder:
+def decoder(max_parts: int | None = None, boundary: str = BOUNDARY) -> PartsDecoder:
     environ = EnvironBuilder(method="POST").get_environ()
-    request = Request(environ | {"CONTENT_TYPE": HEADERS["Content-Type"]})
+    kind = f"multipart/form-data; boundary={boundary}"
+    request = Request(environ | {"CONTENT_TYPE": kind})
     request.max_form_parts = max_parts
     return PartsDecoder(request)
 
@@ -517,3 +518,36 @@ def test_no_pattern_is_compiled_for_a_boundary(
     mark = b"--the-boundary"
     body = b"".join([mark, b"\r\n", head, b"\r\n\r\n", b"\r\n-", b"\r\n", mark, end])
     assert app.test_client().post("/", data=body, headers=HEADERS).data == b"\r\n-"
+
+
+@pytest.mark.parametrize(
+    ("boundary", "is_safe"),
+    [
+        ("----WebKitFormBoundary7MA4YWxkTrZu0gW", True),
+        ("0f1e2d3c4b5a69788796a5b4c3d2e1f0", True),
+        ("x" + "-" * 69, False),
+        ("-" * 69 + "x", False),
+        ("ab" * 35, False),
+    ],
+)
+def test_a_boundary_that_repeats_itself_is_not_searched_from_behind(
+    boundary: str, is_safe: bool
+) -> None:
+    """Which takes, unlike `find`, the product of both lengths where the data repeat it, too."""
+    from_behind: list[bytes] = []
+
+    class Piece(bytes):
+        def rfind(self, *args: Any) -> int:
+            from_behind.append(args[0])
+            return super().rfind(*args)
+
+    mark = b"--" + boundary.encode()
+    head = mark + b'\r\nContent-Disposition: form-data; name="f"; filename="f"\r\n\r\n'
+    data = boundary.encode()[:-1] * 1000
+    parts = decoder(boundary=boundary)
+    pieces = [head + data[:500], Piece(data[500:]), b"\r\n" + mark + b"--"]
+    steps: list[Any] = [*(partial(parts.feed, piece) for piece in pieces), parts.finish]
+    told = events_of(event for step in steps for event in step())
+    whole = Piece(head + data + b"\r\n" + mark + b"--")
+    assert told == events_of(decoder(boundary=boundary).decode(whole))
+    assert (mark in from_behind) is is_safe
