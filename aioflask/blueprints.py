@@ -62,12 +62,9 @@ class BlueprintSetupState:
         if endpoint is None:
             endpoint = scaffold._endpoint_from_view_func(view_func)
         self.app.add_url_rule(
-            rule,
-            f"{self.name_prefix}.{self.name}.{endpoint}".lstrip("."),
-            view_func,
-            defaults={**self.url_defaults, **(options.pop("defaults", None) or {})},
-            **options,
-        )
+            rule, f"{self.name_prefix}.{self.name}.{endpoint}".lstrip("."), view_func,
+            defaults={**self.url_defaults, **(options.pop("defaults", None) or {})}, **options,
+        )  # fmt: skip
 
 
 class Blueprint(Scaffold):

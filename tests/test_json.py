@@ -149,8 +149,12 @@ def test_floats_of_every_magnitude_are_written_as_python_writes_them(numbers: li
 NOTHING_OR_NAN = st.none() | st.just(math.nan) | st.just("null") | st.floats()
 
 
-@given(st.dictionaries(KEYS, NOTHING_OR_NAN | st.lists(NOTHING_OR_NAN)) | st.lists(NOTHING_OR_NAN))
-def test_a_null_is_not_taken_for_a_nan(obj: t.Any) -> None:
+@given(
+    st.dictionaries(KEYS, NOTHING_OR_NAN | st.lists(NOTHING_OR_NAN)) | st.lists(NOTHING_OR_NAN),
+    st.sampled_from([0, 40]),
+)
+def test_a_null_is_not_taken_for_a_nan(obj: t.Any, more: int) -> None:
+    obj = obj | dict.fromkeys(map(str, range(more))) if type(obj) is dict else [None] * more + obj
     assert outcome(JSON.dump_bytes, obj) == outcome(as_flask_writes, obj)
 
 

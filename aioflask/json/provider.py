@@ -236,8 +236,9 @@ def _dump_fast(obj: t.Any) -> bytes | None:
 
 def _may_be_of_nan(obj: t.Any, out: bytes, at: int) -> bool:
     """Whether a null that orjson wrote, the last one at ``at``, might be a NaN or an infinity."""
-    # PERF: three answers, each dearer than the one before. First, the outermost values' own.
-    for value in obj.values() if type(obj) is dict else obj if type(obj) is list else ():
+    # PERF: three answers, each dearer than the one before. First, the outermost values, if few.
+    values: t.Any = obj.values() if type(obj) is dict else obj if type(obj) is list else ()
+    for value in values if len(values) < 32 else ():
         if value is None and (at := out.rfind(b"null", 0, at)) < 0:
             return False
     try:
