@@ -93,9 +93,9 @@ def _reader_of(which: slice) -> t.Callable[[t.Any], t.Any]:
     return read
 
 
-limits_of = _reader_of(slice(2))
+limits_of: t.Callable[[t.Any], t.Any] = _reader_of(slice(2))
 """Both limits of what a request's body has in memory."""
-form_limits_of = _reader_of(slice(2, 4))
+form_limits_of: t.Callable[[t.Any], t.Any] = _reader_of(slice(2, 4))
 """Both limits of a request's form."""
 
 
