@@ -110,6 +110,8 @@ class Request(_WerkzeugRequest):
     _input: t.Any = None
     """What ``wsgi.input`` of the environ was; whoever puts another there, reads through that."""
     _limits: dict[str, int | None] | None = None
+    _json: tuple[t.Any, t.Any] = (Ellipsis, Ellipsis)
+    """What the body is as JSON, for who wants an error and for who does not."""
 
     def __init__(
         self, environ: WSGIEnvironment, populate_request: bool = True, shallow: bool = False
@@ -469,12 +471,12 @@ class Request(_WerkzeugRequest):
         :raises BadRequest: 400 for a malformed body.
         :raises UnsupportedMediaType: 415 for another content type.
         """
+        cached = self._json
+        if cache and cached[silent] is not Ellipsis:
+            return cached[silent]
         # PERF: an object that was asked for its `__dict__` is slower ever after (CPython 3.11).
         kind, reads, data = self._raw.get(b"content-type"), _reads_with(self), self._body.loaded
         own = self.__dict__
-        cached: tuple[t.Any, t.Any] = _nothing
-        if "_json" in own and cache and (cached := own["_json"])[silent] is not Ellipsis:
-            return cached[silent]
         if not (force or kind == b"application/json" or self.is_json):
             return None if silent else self.on_json_loading_failed(None)
         try:
@@ -495,7 +497,7 @@ class Request(_WerkzeugRequest):
         else:
             cached = (value, value)
         if cache:
-            own["_json"] = cached
+            self._json = cached
         return value
 
     def on_json_loading_failed(self, e: ValueError | None) -> t.Any:
@@ -514,7 +516,6 @@ class Request(_WerkzeugRequest):
 
 _OPENED = frozenset({"_cached_data", "_file", "stream"})
 _READS = _OPENED | {"environ", "form"}
-_nothing: tuple[t.Any, t.Any] = (Ellipsis, Ellipsis)
 _reads_with = attrgetter("json_module", "shallow", "__class__.get_data", "_limits")
 _OURS = json, False, _WerkzeugRequest.get_data, None
 
