@@ -43,7 +43,7 @@ class PartsDecoder:
     """Multipart/form-data (RFC 7578) as Werkzeug's events, from pieces cut anywhere.
 
     :raises BadRequest: for a body that is not multipart, a boundary of more than 256 characters
-        (RFC 2046, 5.1.1, has 70; some clients write 71 to 73), or a part with too large a head.
+        (RFC 2046, 5.1.1, has 70; some clients write 71 or 72), or a part with too large a head.
     :raises BodyTooLarge: beyond ``MAX_FORM_PARTS``.
     """
 
