@@ -278,9 +278,7 @@ def _load_env_file(ctx: click.Context, param: click.Parameter, value: str | None
     except ImportError:
         if value is not None:
             raise click.BadParameter(
-                "python-dotenv must be installed to read an env file: pip install python-dotenv",
-                ctx=ctx,
-                param=param,
+                "python-dotenv is needed to read an env file: pip install python-dotenv", ctx, param
             ) from None
     defaults = ctx.ensure_object(ScriptInfo).load_dotenv_defaults
     if value is not None or defaults:

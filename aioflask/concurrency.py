@@ -626,18 +626,14 @@ def async_to_sync(func: t.Callable[P, t.Awaitable[T]]) -> t.Callable[P, T]:
 
 def complete(coro: t.Coroutine[t.Any, t.Any, T]) -> t.Any:
     """On a loop's thread the coroutine itself, to be awaited; elsewhere its value."""
-    if on_loop():
-        return coro
-    step, value = coro.send, None
-    while True:
-        try:
-            crossing = step(value)
-        except StopIteration as stop:
-            return stop.value
-        try:
-            step, value = coro.send, _wait_for(crossing)
-        except BaseException as error:
-            step, value = coro.throw, error
+    return coro if on_loop() else step_in(t.cast(Context, _Here), coro, _Here)
+
+
+class _Here:
+    """What `step_in` needs of a context and of a job where it is called."""
+
+    run: t.Any = staticmethod(lambda step, value: step(value))
+    cross: t.Any = staticmethod(_wait_for)
 
 
 # --- the loop of a process that has none --------------------------------------------------------

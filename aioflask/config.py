@@ -11,6 +11,7 @@ import os
 import types
 import typing as t
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import timedelta
 
 from werkzeug.datastructures import ImmutableDict
@@ -128,10 +129,8 @@ class Config(dict[str, t.Any]):
             if not variable.startswith(prefix):
                 continue
             value: t.Any = os.environ[variable]
-            try:
+            with suppress(Exception):  # Whatever `loads` raises means: not in its format.
                 value = loads(value)
-            except Exception:  # whatever `loads` raises means: not in its format
-                pass
             self._set_nested(variable, variable.removeprefix(prefix).split("__"), value)
         return True
 

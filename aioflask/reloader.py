@@ -25,6 +25,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from fnmatch import fnmatch
 from itertools import chain
+from pathlib import Path
 
 # COMPAT: Werkzeug's name for it; apps and extensions look for it to do things only once.
 _CHILD = "WERKZEUG_RUN_MAIN"
@@ -68,8 +69,7 @@ def tell_modules(seconds: float = 0.5) -> None:
                 files = [getattr(module, "__file__", None) for module in [*sys.modules.values()]]
                 names = {os.path.abspath(file) for file in files if isinstance(file, str)}
                 with suppress(OSError):  # The supervisor may have gone meanwhile.
-                    with open(f"{path}~", "wb") as report:
-                        report.write(os.fsencode("\n".join(names)))
+                    Path(f"{path}~").write_bytes(os.fsencode("\n".join(names)))
                     os.replace(f"{path}~", path)
             time.sleep(seconds)
 
@@ -137,8 +137,7 @@ def supervise(
 def _told(report: str) -> set[str]:
     """The files of the modules that a child has loaded, as it told."""
     try:
-        with open(report, "rb") as file:
-            return set(os.fsdecode(file.read()).split("\n"))
+        return set(os.fsdecode(Path(report).read_bytes()).split("\n"))
     except OSError:  # It has not yet.
         return set()
 

@@ -195,21 +195,13 @@ class Client(Watch):
 
     gone: bool = False
 
-    def __init__(self, receive: t.Any, send: t.Any, block: Interruptible) -> None:
+    def __init__(self, receive: t.Any, block: Interruptible) -> None:
         self._receive = receive
-        self._send = send
         self._block = block
 
     def _tell(self) -> None:
         self.gone = True
         self._block.interrupt()
-
-    async def send(self, message: dict[str, t.Any]) -> None:
-        """Send on, unless the client is gone."""
-        try:
-            await self._send(message)
-        except OSError:
-            self.gone = True
 
 
 class StreamInContext:
@@ -287,64 +279,92 @@ async def send_stream(
     except StreamsFull:
         await response._close(ctx)
         raise
-    request, is_open, around = ctx._request, ctx.app._open, response._around
-    send, block = (send, Interruptible(ctx._loop)) if around is None else around.begin(send)
-    client = Client(request._receive, send, block)
-    if request._body.complete:
-        client.start(WATCH_AFTER, block.loop)
-    is_open.add(block)
-    is_async = not isinstance(chunks, ThreadStream)
-    complete, failure = around is not None, None  # Events may end at any of them.
+    is_async, around = not isinstance(chunks, ThreadStream), response._around
+    send, block = (send, None) if around is None else around.begin(send)
+    sending = _send_chunks(chunks, is_async, send, start)
     try:
-        async with block:
-            await _send_chunks(chunks, is_async, client, start)
-            complete = True
-    except BaseException as error:
-        failure = error
-    if around is not None:
-        around.end()
-    is_open.discard(block)
-    client.stop()
-    has_ended = type(chunks) is types.AsyncGeneratorType and chunks.ag_frame is None
-    if has_ended and chunks is response._iterable and "_on_close" not in vars(response):
-        pass  # PERF: nothing is left to be closed.
-    elif failure is None or isinstance(failure, Exception):
+        if is_async and around is None and hasattr(ctx._loop, "call_later"):
+            # PERF: one that never waits takes a tenth less of the time without all that follows.
+            # trio's scopes cannot be entered later.
+            sending = _go_on(sending, sending.send(None))
+        complete = await _send_in_block(ctx, sending, around, block)
+    except StopIteration as stop:  # It has not waited.
+        complete = stop.value
+    except Exception:
         await _end(ctx, response, chunks, is_async)
-    else:  # The task was cancelled. What the generator closes must not be.
+        raise
+    except BaseException:  # The task was cancelled. What the generator closes must not be.
         from anyio import move_on_after
 
         with move_on_after(GRACE, shield=True):
             await _end(ctx, response, chunks, is_async)
-    if failure is not None:
-        try:
-            raise failure
-        finally:
-            failure = None  # Its traceback holds this frame.
-    if complete and not client.gone:
+        raise
+    has_ended = type(chunks) is types.AsyncGeneratorType and chunks.ag_frame is None
+    # PERF: often nothing is left to be closed.
+    if not has_ended or chunks is not response._iterable or "_on_close" in vars(response):
+        await _end(ctx, response, chunks, is_async)
+    if complete:
         await send({"type": "http.response.body", "body": b""})
 
 
-async def _send_chunks(chunks: t.Any, is_async: bool, client: Client, start: t.Any) -> None:
+async def _send_in_block(ctx: AppContext, sending: t.Any, around: t.Any, block: t.Any) -> bool:
+    """Send until the client goes, or the server has waited; True if the end is to be sent."""
+    complete, is_open = around is not None, ctx.app._open  # Events may end at any of them.
+    block = block or Interruptible(ctx._loop)
+    client = Client(ctx._request._receive, block)
+    if ctx._request._body.complete:
+        client.start(WATCH_AFTER, block.loop)
+    is_open.add(block)
+    try:
+        async with block:
+            complete = await sending
+    finally:
+        is_open.discard(block)
+        client.stop()
+        if around is not None:
+            around.end()
+    return complete and not client.gone
+
+
+@types.coroutine
+def _go_on(coro: t.Any, asked: t.Any) -> t.Generator[t.Any, t.Any, t.Any]:
+    """Await a coroutine that was begun by hand, and asked for something."""
+    while True:
+        try:
+            step, value = coro.send, (yield asked)
+        except BaseException as error:
+            step, value = coro.throw, error
+        try:
+            asked = step(value)
+        except StopIteration as stop:
+            return stop.value
+
+
+_CHUNK: dict[str, t.Any] = {"type": "http.response.body", "body": b"", "more_body": True}
+
+
+async def _send_chunks(chunks: t.Any, is_async: bool, send: t.Any, start: t.Any) -> bool:
     # COMPAT: as in WSGI, a generator that fails at once is a 500. An async one may wait for its
     # first event; the client must not, and is told the status now.
     first = b"" if is_async else as_bytes(await anext(chunks, b""))
-    send = client._send  # PERF: what `client.send` does, without its call for each chunk.
     try:
         await send(start)
         if first:
-            await send({"type": "http.response.body", "body": first, "more_body": True})
+            await send({**_CHUNK, "body": first})
     except OSError:
-        client.gone = True
-        return
+        return False
+    empty, exact = _CHUNK, bytes  # PERF: what is local takes 2% less of the time.
     async for chunk in chunks:
-        if type(chunk) is not bytes:
+        if type(chunk) is not exact:
             chunk = as_bytes(chunk)
         if chunk:
+            message = empty.copy()  # PERF: faster than one that is made of its three entries.
+            message["body"] = chunk
             try:
-                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+                await send(message)
             except OSError:
-                client.gone = True
-                break
+                return False
+    return True
 
 
 async def _end(ctx: AppContext, response: Response, chunks: t.Any, is_async: bool) -> None:

@@ -13,6 +13,7 @@ import logging
 import re
 import typing as t
 from collections.abc import Iterable
+from contextlib import suppress
 from contextvars import copy_context
 from wsgiref.util import is_hop_by_hop
 
@@ -87,7 +88,7 @@ class WSGIApp:
 
     async def _run(self, scope: Scope, body: _Body, receive: Receive, send: Send) -> Refusal | None:
         """Take a request through; what is returned is to be answered in its place."""
-        client = Client(receive, send, block := Interruptible())
+        client = Client(receive, block := Interruptible())
         pool = pool_in(self._pools, self.threads, self.queue)
         call = _Call(self.wsgi_app, scope, body)
         stream = call.stream = ThreadStream(pool.home, copy_context(), call.produce)
@@ -107,8 +108,9 @@ class WSGIApp:
                     if not begun and (refused := body.refused):
                         return refused  # The application has made a 500 of it, or a 400.
                     begun = True
-                    await client.send(message)
-                    if client.gone:
+                    try:
+                        await send(message)
+                    except OSError:
                         break
                     if body.complete and message.get("more_body"):
                         client.start(WATCH_AFTER, block.loop)
@@ -116,7 +118,8 @@ class WSGIApp:
             if not begun and (refused := body.refused):
                 return refused
             if not begun and not client.gone:
-                await _answer(client.send, 500, "Internal Server Error")
+                with suppress(OSError):
+                    await _answer(send, 500, "Internal Server Error")
             raise
         finally:
             client.stop()

@@ -274,6 +274,12 @@ async def test_an_error_is_a_500_and_goes_on_to_the_server() -> None:
         await WSGIApp(fails_later)(scope_of(), receive, send)
     assert sent[-1]["more_body"] is True
 
+    async def send_to_nobody(message: Message) -> None:
+        raise OSError("the client has gone")
+
+    with pytest.raises(LookupError):
+        await WSGIApp(fails)(scope_of(), receive, send_to_nobody)
+
 
 WRONG: list[tuple[Any, Any, str]] = [
     ("nonsense", [], "a status is text"),

@@ -10,7 +10,7 @@ import asyncio
 import sys
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from aioflask import Blueprint, Flask, g, request, session, signals
+from aioflask import Blueprint, Flask, Response, g, request, session, signals
 from aioflask.concurrency import nonblocking
 from aioflask.signals import request_started
 
@@ -29,6 +29,7 @@ PLAIN_HOOK = 61
 PLAIN_VIEW = 39
 FORM = 31
 JSON_BODY = 24
+STREAM = 20
 ELSEWHERE = ("/asyncio/", "/anyio/", "/selectors.py", "/threading.py", "/weakref.py")
 
 
@@ -185,6 +186,25 @@ async def test_hello_world_starts_no_task_and_builds_nothing_nobody_asked_for() 
     assert costs.made("Headers") == costs.made("MapAdapter") == costs.made("Job") == []
     assert costs["build_environ"] == 0
     assert costs.loops_asked_for == 1
+
+
+@pytest.mark.anyio
+async def test_a_stream_that_never_waits_is_neither_watched_nor_made_to_end() -> None:
+    app = Flask("budget")
+
+    async def chunks() -> AsyncIterator[bytes]:
+        for _ in range(20):
+            yield b"chunk"
+
+    @app.get("/")
+    async def view() -> Response:
+        return Response(chunks())
+
+    costs = await costs_of(app)
+    assert len(costs.calls) - costs["costs_of.<locals>.send"] - costs[chunks.__qualname__] <= STREAM
+    assert costs.made("Interruptible") == costs.made("Client") == costs.made("Headers") == []
+    assert costs.tasks == 0 and costs.loops_asked_for == 1
+    assert len(costs.sent) == 22
 
 
 @pytest.mark.anyio

@@ -11,7 +11,7 @@ from typing import Any
 import anyio
 import pytest
 
-from aioflask import Blueprint, Flask, request, stream_with_context
+from aioflask import Blueprint, Flask, Response, request, stream_with_context
 from aioflask.testing import AsyncClient, cut_off, leave_after
 
 pytestmark = pytest.mark.anyio
@@ -240,6 +240,56 @@ async def test_an_idle_generator_is_closed_when_its_client_goes(
         assert not app._open
 
 
+@pytest.mark.parametrize("end", ["ends", "raises", "cancelled"])
+@pytest.mark.parametrize("pauses", [[], [0], [2], [0, 1, 2, 3]], ids=str)
+async def test_a_stream_may_wait_anywhere_and_clean_up(
+    app: Flask, pauses: list[int], end: str
+) -> None:
+    """Until it first waits it is stepped without what breaks it off."""
+    calls: list[Any] = []
+    sent: list[Any] = []
+
+    @app.get("/")
+    async def index() -> Any:
+        async def chunks() -> AsyncIterator[str]:
+            try:
+                for number in range(4):
+                    if number in pauses:
+                        await anyio.sleep(0.01)
+                    yield f"{number}"
+                    if number in pauses:
+                        await anyio.sleep(0)
+                if end == "raises":
+                    raise LookupError("the database has gone")
+                if end == "cancelled":
+                    await anyio.sleep(20)
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await anyio.sleep(0.01)
+                    calls.append(anyio.get_current_task().id == task)
+                    await anyio.sleep(0)
+
+        return chunks()
+
+    async def receive() -> Any:
+        await anyio.sleep(20)
+
+    async def send(message: Any) -> None:
+        sent.append(dict(message))
+        message.clear()  # It is the server's own.
+
+    scope = {"type": "http", "method": "GET", "path": "/", "headers": [], "query_string": b""}
+    error = pytest.raises(LookupError) if end == "raises" else contextlib.nullcontext()
+    task = anyio.get_current_task().id
+    with anyio.move_on_after(0.1) as scope_of_the_task, error:
+        await app(scope, receive, send)
+    assert scope_of_the_task.cancelled_caught is (end == "cancelled")
+    assert b"".join(message.get("body", b"") for message in sent) == b"0123"
+    assert [message.get("more_body") for message in sent[1:5]] == [True] * 4
+    assert len(sent) == (6 if end == "ends" else 5)
+    assert calls == [True] and not app._open
+
+
 async def test_a_plain_generator_is_closed_at_its_next_chunk(app: Flask) -> None:
     calls: list[Any] = []
 
@@ -359,6 +409,29 @@ async def test_an_error_in_the_middle_leaves_the_response_incomplete(app: Flask)
         await app(scope, receive, send)
     assert messages[-1]["body"] == b"row" and messages[-1]["more_body"]
     assert calls == ["closed"]
+
+
+async def test_what_fails_at_a_streams_end_does_not_hide_why_it_ended(app: Flask) -> None:
+    @app.get("/")
+    async def index() -> Any:
+        async def rows() -> AsyncIterator[str]:
+            yield "row"
+            raise LookupError("the database has gone")
+
+        def close() -> None:
+            raise RuntimeError("and cannot be closed")
+
+        response = Response(rows())
+        response.call_on_close(close)
+        return response
+
+    async def send(message: Any) -> None:
+        await anyio.sleep(0)
+
+    scope = {"type": "http", "method": "GET", "path": "/", "headers": [], "query_string": b""}
+    with pytest.raises(RuntimeError, match="and cannot be closed") as failure:
+        await app(scope, anyio.sleep_forever, send)
+    assert str(failure.value.__context__) == "the database has gone"
 
 
 async def test_a_stream_that_does_not_look_is_broken_off_at_the_end(app: Flask) -> None:
