@@ -14,7 +14,9 @@ from functools import update_wrapper
 
 from . import scaffold
 from . import typing as ft
-from .scaffold import F, Scaffold, setupmethod
+from .scaffold import F, Scaffold, T_test, T_url_value_preprocessor, setupmethod
+from .scaffold import T_error_handler as T_handler
+from .scaffold import T_template_context_processor as T_processor
 
 if t.TYPE_CHECKING:
     from .app import Flask
@@ -223,11 +225,9 @@ class Blueprint(Scaffold):
         self.record_once(lambda state: state.app.add_template_filter(f, name))
 
     @t.overload
-    def app_template_test(self, name: scaffold.T_test) -> scaffold.T_test: ...
+    def app_template_test(self, name: T_test) -> T_test: ...
     @t.overload
-    def app_template_test(
-        self, name: str | None = None
-    ) -> Callable[[scaffold.T_test], scaffold.T_test]: ...
+    def app_template_test(self, name: str | None = None) -> Callable[[T_test], T_test]: ...
     @setupmethod
     def app_template_test(self, name: t.Any = None) -> t.Any:
         """Register a template test, as `Flask.template_test` does."""
@@ -285,16 +285,12 @@ class Blueprint(Scaffold):
         return self._for_app("teardown_websocket_funcs", f)
 
     @setupmethod
-    def app_context_processor(
-        self, f: scaffold.T_template_context_processor
-    ) -> scaffold.T_template_context_processor:
+    def app_context_processor(self, f: T_processor) -> T_processor:
         """Call ``f()`` for the context of every template."""
         return self._for_app("template_context_processors", f)
 
     @setupmethod
-    def app_url_value_preprocessor(
-        self, f: scaffold.T_url_value_preprocessor
-    ) -> scaffold.T_url_value_preprocessor:
+    def app_url_value_preprocessor(self, f: T_url_value_preprocessor) -> T_url_value_preprocessor:
         """Call ``f(endpoint, values)`` before every request's hooks."""
         return self._for_app("url_value_preprocessors", f)
 
@@ -304,12 +300,10 @@ class Blueprint(Scaffold):
         return self._for_app("url_default_functions", f)
 
     @setupmethod
-    def app_errorhandler(
-        self, code: type[Exception] | int
-    ) -> Callable[[scaffold.T_error_handler], scaffold.T_error_handler]:
+    def app_errorhandler(self, code: type[Exception] | int) -> Callable[[T_handler], T_handler]:
         """Register the decorated ``f(error)`` for errors of every request."""
 
-        def decorator(f: scaffold.T_error_handler) -> scaffold.T_error_handler:
+        def decorator(f: T_handler) -> T_handler:
             self.record_once(lambda state: state.app.register_error_handler(code, f))
             return f
 

@@ -24,7 +24,7 @@ from .concurrency import Crossing, Pool, PoolFull, pool_in
 from .connections import decline
 from .environ import build_environ
 from .headers import field_name
-from .streams import WATCH_AFTER, Client, Put, ThreadStream
+from .streams import WATCH_AFTER, Put, ThreadStream, Watch
 from .wakeups import Interruptible
 
 if t.TYPE_CHECKING:
@@ -88,7 +88,7 @@ class WSGIApp:
 
     async def _run(self, scope: Scope, body: _Body, receive: Receive, send: Send) -> Refusal | None:
         """Take a request through; what is returned is to be answered in its place."""
-        client = Client(receive, block := Interruptible())
+        watch = Watch(receive, (block := Interruptible()).interrupt)
         pool = pool_in(self._pools, self.threads, self.queue)
         call = _Call(self.wsgi_app, scope, body)
         stream = call.stream = ThreadStream(pool.home, copy_context(), call.produce)
@@ -113,16 +113,16 @@ class WSGIApp:
                     except OSError:
                         break
                     if body.complete and message.get("more_body"):
-                        client.start(WATCH_AFTER, block.loop)
+                        watch.start(WATCH_AFTER, block.loop)
         except Exception:
             if not begun and (refused := body.refused):
                 return refused
-            if not begun and not client.gone:
+            if not begun:
                 with suppress(OSError):
                     await _answer(send, 500, "Internal Server Error")
             raise
         finally:
-            client.stop()
+            watch.stop()
             await stream.aclose()
         if stream.error is not None and not isinstance(stream.error, ClientGone):
             raise stream.error

@@ -29,7 +29,7 @@ PLAIN_HOOK = 61
 PLAIN_VIEW = 39
 FORM = 31
 JSON_BODY = 24
-STREAM = 20
+STREAM = 25
 ELSEWHERE = ("/asyncio/", "/anyio/", "/selectors.py", "/threading.py", "/weakref.py")
 
 
@@ -204,7 +204,7 @@ async def test_a_stream_that_never_waits_is_neither_watched_nor_made_to_end() ->
     assert len(costs.calls) - costs["costs_of.<locals>.send"] - costs[chunks.__qualname__] <= STREAM
     assert costs.made("Interruptible") == costs.made("Client") == costs.made("Headers") == []
     assert costs.tasks == 0 and costs.loops_asked_for == 1
-    assert len(costs.sent) == 22
+    assert len(costs.sent) < 10 and costs.sent[-2]["body"].endswith(b"chunkchunk")
 
 
 @pytest.mark.anyio

@@ -248,8 +248,21 @@ def test_a_response_class_of_ones_own_is_used_for_all(flow: Flow) -> None:
 
 
 def test_a_stream_is_sent_piece_by_piece(flow: Flow) -> None:
-    flow.returning(lambda: (f"{n};" for n in range(40)))
+    async def made() -> AsyncIterator[str]:
+        for n in range(40):
+            yield f"{n};"
+            await anyio.sleep(0)
+
+    flow.returning(made)
     assert flow.get().pieces == [b"%d;" % n for n in range(40)]
+
+
+def test_a_stream_that_never_waits_is_sent_in_order(flow: Flow) -> None:
+    """Its pieces may come together, as ``test_streams.py`` has it."""
+    flow.returning(lambda: (f"{n};" for n in range(40)))
+    answer = flow.get()
+    assert answer.pieces[0] == b"0;"
+    assert answer.data == b"".join(b"%d;" % n for n in range(40))
 
 
 def test_a_large_stream_goes_through_a_bounded_buffer(flow: Flow) -> None:
