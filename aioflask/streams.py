@@ -289,7 +289,7 @@ async def send_stream(
         raise
     await _end(ctx, response, chunks, is_async)
     if complete:
-        await send({"type": "http.response.body", "body": b""})
+        await _send_held([b""], send, more=False)
 
 
 async def _send_in_block(
@@ -369,12 +369,12 @@ async def _send_chunks(
     return not held or await _send_held(held, send)
 
 
-async def _send_held(held: list[bytes], send: t.Any) -> bool:
+async def _send_held(held: list[bytes], send: t.Any, more: bool = True) -> bool:
     """Send what is held; False if nobody is there."""
     body = held[0] if len(held) == 1 else b"".join(held)
     held.clear()
     try:
-        await send({"type": "http.response.body", "body": body, "more_body": True})
+        await send({"type": "http.response.body", "body": body, "more_body": more})
     except OSError:
         return False
     return True

@@ -9,7 +9,7 @@ from typing import Any
 import anyio
 import pytest
 
-from aioflask import Flask, Response, stream_with_context
+from aioflask import EventSourceResponse, Flask, stream_with_context
 from aioflask.concurrency import run_sync
 
 pytestmark = pytest.mark.anyio
@@ -30,16 +30,21 @@ def with_context(request: pytest.FixtureRequest) -> bool:
 class Client:
     """Asks once, and keeps what is sent; `send` may be another one."""
 
-    def __init__(self, body: Callable[[], Any], send: Send | None = None) -> None:
+    def __init__(
+        self, body: Callable[[], Any], send: Send | None = None, receive: Any = anyio.sleep_forever
+    ) -> None:
         self.app = Flask("streams_test")
         self.sent: list[bytes] = []
         self.ended = False
-        self.other = send
-        self.app.add_url_rule("/", "index", lambda: Response(body()))
+        self.other, self.receive = send, receive
+
+        @self.app.get("/")
+        async def index() -> Any:
+            return body()
 
     async def ask(self) -> None:
         scope = {"type": "http", "method": "GET", "path": "/", "headers": [], "query_string": b""}
-        await self.app(scope, anyio.sleep_forever, self.send)
+        await self.app(scope, self.receive, self.send)
 
     async def send(self, message: dict[str, Any]) -> None:
         if self.other is not None:
@@ -266,3 +271,30 @@ async def test_a_generator_is_not_stepped_while_its_chunks_are_sent() -> None:
     client = Client(chunks, send)
     await client.ask()
     assert client.data == b"chunk" * 30_000 and client.ended
+
+
+@pytest.mark.parametrize("events", [False, True])
+async def test_a_client_that_leaves_while_nothing_comes_is_no_error(events: bool) -> None:
+    """A server that speaks ASGI 2.4 says it twice: here, and by an error of all that is sent."""
+    closed: list[str] = []
+
+    async def chunks() -> AsyncIterator[str]:
+        try:
+            yield "chunk"
+            await WAITS["an event"]()
+        finally:
+            closed.append("closed")
+
+    async def receive() -> dict[str, Any]:
+        await anyio.sleep(0.02)
+        has_left.append(True)
+        return {"type": "http.disconnect"}
+
+    async def send(message: dict[str, Any]) -> None:
+        if has_left:
+            raise OSError("the client has gone")
+
+    has_left: list[bool] = []
+    client = Client(lambda: EventSourceResponse(chunks()) if events else chunks(), send, receive)
+    await client.ask()
+    assert closed == ["closed"] and len(client.sent) == 1
