@@ -29,7 +29,7 @@ PLAIN_HOOK = 61
 PLAIN_VIEW = 39
 FORM = 31
 JSON_BODY = 24
-STREAM = 25
+STREAM = 26
 ELSEWHERE = ("/asyncio/", "/anyio/", "/selectors.py", "/threading.py", "/weakref.py")
 
 
