@@ -195,11 +195,8 @@ class _Around:
 
     def begin(self, send: t.Any) -> tuple[t.Any, Interruptible]:
         """What to send by, and the block to do it in."""
-        self._send = send
-        if self.ping is None:
-            return send, _EventBlock()
-        self._last = time.monotonic()
-        return self.send, _EventBlock()
+        self._send, self._last = send, time.monotonic()
+        return send if self.ping is None else self.send, _EventBlock()
 
     async def send(self, message: dict[str, t.Any]) -> None:
         """Send, and note when."""

@@ -34,7 +34,8 @@ FILE_PIECE, FILES_AHEAD = 1 << 18, 2
 
 
 TOGETHER, HELD_FOR = 1 << 16, 0.005
-"""Bytes and seconds after which chunks that come without a wait are not held for the next one."""
+"""Bytes and seconds after which chunks that come without a wait are not held for the next; after so
+many seconds the loop has a turn, too."""
 
 
 Put = t.Callable[[t.Any], bool]
@@ -271,7 +272,7 @@ async def send_stream(
     # and one that never waits needs nothing that could break it off. On trio the next wait would
     # begin within another, and a scope cannot be entered later.
     by_hand = around is None and hasattr(ctx._loop, "call_later")
-    sending = _send_chunks(chunks, is_async, send, start, held, HELD_FOR if by_hand else 0.0)
+    sending = _send_chunks(chunks, is_async, send, start, held, by_hand)
     try:
         if by_hand:
             sending = _go_on(sending, sending.send(None), held, send)
@@ -338,7 +339,7 @@ def _go_on(
 
 
 async def _send_chunks(
-    chunks: t.Any, is_async: bool, send: t.Any, start: t.Any, held: list[bytes], wait: float
+    chunks: t.Any, is_async: bool, send: t.Any, start: t.Any, held: list[bytes], holds: bool
 ) -> bool:
     # COMPAT: as in WSGI, a generator that fails at once is a 500. An async one may wait for its
     # first event; the client must not, and is told the status now.
@@ -347,8 +348,7 @@ async def _send_chunks(
         await send(start)
     except OSError:
         return False
-    held += [first] if first else ()
-    if held and not await _send_held(held, send):
+    if first and not await _send_held([first], send):
         return False
     exact, clock, size, due = bytes, monotonic, 0, 0.0  # PERF: what is local is faster.
     try:
@@ -358,10 +358,14 @@ async def _send_chunks(
             if chunk:
                 size = size + len(chunk) if held else len(chunk)
                 held.append(chunk)
-                if size >= TOGETHER or clock() >= due:
+                now = clock()
+                if now >= due or size >= TOGETHER or not holds:
                     if not await _send_held(held, send):
                         return False
-                    due = clock() + wait
+                    if now >= due:
+                        if due and holds:  # Others wait for the loop, and so does the watch.
+                            await asyncio.sleep(0)
+                        due = clock() + HELD_FOR
     except Exception:
         if held:
             await _send_held(held, send)

@@ -298,3 +298,36 @@ async def test_a_client_that_leaves_while_nothing_comes_is_no_error(events: bool
     client = Client(lambda: EventSourceResponse(chunks()) if events else chunks(), send, receive)
     await client.ask()
     assert closed == ["closed"] and len(client.sent) == 1
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.parametrize("size", [1, 65_536], ids=["small", "large"])
+async def test_a_generator_that_never_waits_leaves_the_loop_to_others(
+    size: int, with_context: bool
+) -> None:
+    """As uvicorn does, the server takes all without a wait, also for a client that is gone."""
+    closed: list[str] = []
+
+    async def chunks() -> AsyncIterator[bytes]:
+        try:
+            while True:
+                yield b"x" * size
+        finally:
+            closed.append("closed")
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.disconnect"}
+
+    async def send(message: dict[str, Any]) -> None:
+        message["body"] = b""  # Nobody keeps it.
+
+    body = lambda: stream_with_context(chunks()) if with_context else chunks()  # noqa: E731
+    client = Client(body, send, receive)
+    turns = 0
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(client.ask)
+        while not closed:
+            turns += 1
+            await anyio.sleep(0)
+    assert turns > 5
+    assert not client.ended
