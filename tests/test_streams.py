@@ -321,7 +321,9 @@ async def test_a_generator_that_never_waits_leaves_the_loop_to_others(
     async def send(message: dict[str, Any]) -> None:
         message["body"] = b""  # Nobody keeps it.
 
-    body = lambda: stream_with_context(chunks()) if with_context else chunks()  # noqa: E731
+    def body() -> Any:
+        return stream_with_context(chunks()) if with_context else chunks()
+
     client = Client(body, send, receive)
     turns = 0
     async with anyio.create_task_group() as tasks:
